@@ -1,0 +1,268 @@
+"""The backward walk: reverse-mode differentiation of a recorded graph.
+
+    for each operation, consumers before producers:
+        gradients of its inputs = rule(gradient of its output)
+        add them to what the inputs have received so far
+
+Gradients live in a table beside the graph and are popped as they are used; a leaf sees its gradient only when it is
+complete. The order comes from counting consumers, without recursion, so depth is no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from minidl.autograd.function import Function
+from minidl.autograd.modes import set_grad_enabled, tape
+from minidl.autograd.variable import Variable
+from minidl.backend import Array, array_module
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+Target: TypeAlias = "tuple[Function, int] | Tensor"
+"""Where a gradient goes: output `index` of an operation, or a leaf."""
+
+
+def target_of(x: Tensor) -> Target:
+    """The place in the gradient table of a value."""
+    return x if x.creator is None else (x.creator, x.index)
+
+
+class GradientTable:
+    """Gradients on their way: summed as they arrive, popped when they are complete.
+
+    The first gradient to arrive is stored as it is, the second makes a fresh sum, and only sums that are ours are
+    added to in place: no array that somebody else holds is ever written.
+    """
+
+    __slots__ = ("_grads", "_owned")
+
+    def __init__(self) -> None:
+        self._grads: dict[Any, Tensor] = {}
+        self._owned: set[Any] = set()
+
+    def add(self, target: Target, gradient: Tensor) -> None:
+        held = self._grads.get(target)
+        if held is None:
+            self._grads[target] = gradient
+        elif target in self._owned and not gradient._requires_grad:
+            held.array += gradient.array
+        else:
+            self._grads[target] = total = held + gradient
+            if not total._requires_grad and total.array.ndim:
+                self._owned.add(target)
+
+    def pop(self, target: Target) -> Tensor | None:
+        self._owned.discard(target)
+        return self._grads.pop(target, None)
+
+    def replace(self, target: Target, gradient: Tensor) -> None:
+        self._owned.discard(target)
+        self._grads[target] = gradient
+
+    def get(self, target: Target) -> Tensor | None:
+        self._owned.discard(target)  # whoever looks may keep it: never write into it again
+        return self._grads.get(target)
+
+    def leaves(self) -> list[Tensor]:
+        return [target for target in self._grads if not isinstance(target, tuple)]
+
+
+def topological_order(roots: Sequence[Function]) -> list[Function]:
+    """All operations that the roots depend on, each after every operation that uses its outputs."""
+    consumers: dict[Function, int] = dict.fromkeys(roots, 0)
+    stack = list(consumers)
+    while stack:
+        node = stack.pop()
+        if node.edges is None:
+            raise RuntimeError(
+                f"backward: the graph at {node.name} was already walked and its saved values are gone; call the first "
+                f"backward with retain_graph=True, or compute the forward pass again"
+            )
+        for edge in node.edges:
+            if type(edge) is tuple:
+                producer = edge[0]
+                if producer in consumers:
+                    consumers[producer] += 1
+                else:
+                    consumers[producer] = 1
+                    stack.append(producer)
+    order = []
+    ready = [node for node in dict.fromkeys(roots) if consumers[node] == 0]
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        for edge in node.edges or ():
+            if type(edge) is tuple:
+                consumers[edge[0]] -= 1
+                if consumers[edge[0]] == 0:
+                    ready.append(edge[0])
+    return order
+
+
+def _on_the_way(order: list[Function], wanted: dict[Target, None]) -> set[Function]:
+    """The operations from which a wanted value can be reached: only these are differentiated."""
+    useful: set[Function] = set()
+    for node in reversed(order):
+        for edge in node.edges or ():
+            if edge is not None and (edge in wanted or (type(edge) is tuple and edge[0] in useful)):
+                useful.add(node)
+                break
+    return useful
+
+
+def walk(
+    outputs: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    *,
+    wanted: Sequence[Tensor] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """Carry gradients from outputs back.
+
+    Arguments:
+        outputs: the values to differentiate.
+        gradients: the gradient of each, of its shape and dtype.
+        wanted: return the gradients of these and touch no leaf; None: add to the `.grad` of every leaf instead.
+        retain_graph: keep what the operations saved, so that the graph can be walked again.
+        create_graph: record the walk itself, so that its results can be differentiated.
+
+    Returns:
+        The gradients of `wanted`, None for a value the outputs do not depend on.
+    """
+    table = GradientTable()
+    for output, gradient in zip(outputs, gradients, strict=True):
+        table.add(target_of(output), gradient)
+    order = topological_order([y.creator for y in outputs if y.creator is not None])
+    targets = {} if wanted is None else dict.fromkeys(target_of(x) for x in wanted)
+    useful = None if wanted is None else _on_the_way(order, targets)
+    found: dict[Any, Tensor] = {}
+    aliases: dict[Any, bool] = {}
+    with set_grad_enabled(create_graph):
+        for node in order:
+            gys = [table.pop((node, i)) for i in range(len(node.output_specs or (0,)))]
+            gys = _run_hooks(node, gys)
+            for i, gy in enumerate(gys):
+                if gy is not None and (node, i) in targets:
+                    found[(node, i)] = gy
+            if all(gy is None for gy in gys) or (useful is not None and node not in useful):
+                continue
+            gy = node.fill_missing(gys)
+            needs = node.needs if useful is None else _needed(node, useful, targets)
+            gxs = node.vjp(gy, needs)
+            _check(node, gxs)
+            for edge, need, gx in zip(node.edges or (), needs, gxs, strict=True):
+                if need and gx is not None:
+                    table.add(edge, gx)
+                    if type(edge) is not tuple:  # a second contribution makes a fresh sum
+                        aliases[edge] = edge not in aliases and any(gx.array is g.array for g in gys if g is not None)
+            if tape.recorder is not None:
+                tape.recorder.on_gradient(node, gy, gxs)
+            if not retain_graph:
+                node.release()
+        if wanted is None:
+            _deliver(table, aliases, create_graph)
+            return []
+        for leaf in table.leaves():
+            arrived = table.get(leaf)
+            for hook in leaf._hooks or ():
+                arrived = _result_of(hook, arrived)
+            if arrived is not None:
+                found[leaf] = arrived
+    return [found.get(target_of(x)) for x in wanted]
+
+
+def _needed(node: Function, useful: set[Function], targets: dict[Target, None]) -> tuple[bool, ...]:
+    return tuple(
+        [
+            edge is not None and (edge in targets or (type(edge) is tuple and edge[0] in useful))
+            for edge in node.edges or ()
+        ]
+    )
+
+
+def _run_hooks(node: Function, gys: list[Tensor | None]) -> list[Tensor | None]:
+    if node._hooks is None:
+        return gys
+    for index, hooks in node._hooks.items():
+        for hook in list(hooks):
+            if gys[index] is not None:
+                gys[index] = _result_of(hook, gys[index])
+    return gys
+
+
+def _result_of(hook: Any, gradient: Any) -> Any:
+    replaced = hook(gradient)
+    return gradient if replaced is None else replaced
+
+
+def _check(node: Function, gxs: Any) -> None:
+    """With `detect_anomaly`, refuse a nan and name the operation it came from."""
+    if not tape.anomaly:
+        return
+    for i, gx in enumerate(gxs):
+        if gx is not None and bool(array_module(gx.array).isnan(gx.array).any()):
+            raise RuntimeError(f"detect_anomaly: the gradient of {node.name} with respect to input {i} has a nan")
+
+
+def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool) -> None:
+    """Add the completed gradients to the leaves; each leaf ends up with memory of its own."""
+    seen: set[int] = set()
+    for leaf in table.leaves():
+        gradient: Any = table.get(leaf)
+        for hook in leaf._hooks or ():
+            gradient = _result_of(hook, gradient)
+        if gradient.array.shape != leaf.array.shape or gradient.array.dtype != leaf.array.dtype:
+            raise RuntimeError(
+                f"backward: a leaf of shape {leaf.array.shape}, {leaf.array.dtype.name}, received a gradient of shape "
+                f"{gradient.array.shape}, {gradient.array.dtype.name}"
+            )
+        if leaf.grad is not None:
+            if create_graph:
+                leaf.grad = leaf.grad + gradient
+            else:
+                leaf.grad.array += gradient.array
+                leaf.grad._written()
+        elif create_graph:
+            leaf.grad = gradient
+        else:
+            shared = aliases.get(leaf, True) or leaf._hooks or id(gradient.array) in seen
+            array = _private(gradient.array) if not shared else gradient.array.copy()
+            seen.add(id(array))
+            leaf.grad = Variable._wrap(array)
+
+
+def _private(array: Array) -> Array:
+    """The array itself when nobody else can see its memory, otherwise a copy."""
+    if array.base is None and (not isinstance(array, np.ndarray) or array.flags.writeable):
+        return array
+    return array.copy()
+
+
+def seed_gradient(output: Tensor, gradient: Any, caller: str) -> Tensor:
+    """The gradient to start from: 1 for a single number, otherwise what the caller gave, checked."""
+    if not output._requires_grad:
+        raise RuntimeError(
+            f"{caller}: the output does not depend on anything that requires a gradient; "
+            f"set requires_grad=True on the inputs, and compute outside no_grad"
+        )
+    xp = array_module(output.array)
+    if gradient is None:
+        if output.array.size != 1:
+            raise RuntimeError(
+                f"{caller}: the output has shape {output.array.shape}; only a single number can be differentiated "
+                f"without a gradient of its own: reduce it with .sum() or .mean(), or pass the gradient"
+            )
+        return Variable._wrap(xp.ones_like(output.array))
+    gradient = gradient if isinstance(gradient, Variable) else Variable._wrap(xp.asarray(gradient, output.array.dtype))
+    if gradient.array.shape != output.array.shape:
+        raise RuntimeError(
+            f"{caller}: the output has shape {output.array.shape}, but its gradient has {gradient.array.shape}"
+        )
+    checked: Tensor = gradient
+    return checked

@@ -1,0 +1,251 @@
+"""The non-linear functions between layers, and softmax."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from minidl.autograd.function import Function, Needs
+from minidl.backend import Array, array_module
+from minidl.ops.broadcasting import Operand, floating
+from minidl.ops.elementwise import exp, mul, where
+from minidl.ops.reduce import axes_of, sum
+from minidl.ops.registry import NONZERO, op
+from minidl.ops.special import erf
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+
+class ReLU(Function):
+    formula = r"y = \max(x, 0)"
+    adjoint = r"\bar x = [x > 0]\, \bar y"
+    saves_output = True
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).maximum(x, x.dtype.type(0))
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (y,) = self.saved_outputs
+        return (mul(gy, y.array > 0),)
+
+
+@op(ReLU, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
+def relu(input: Operand) -> Tensor:
+    r"""$y = \max(x, 0)$; the subgradient at 0 is 0."""
+    return ReLU()(floating(input))
+
+
+@op(formula=r"y = x > 0 \;?\; x : a x", adjoint=r"\bar x = (x > 0 \;?\; 1 : a)\, \bar y",
+    example=lambda draw: {"input": draw(2, 3), "negative_slope": 0.1}, domain=NONZERO, oracle="richardson")  # fmt: skip
+def leaky_relu(input: Operand, negative_slope: float = 0.01) -> Tensor:
+    """x where it is positive, a·x elsewhere.
+
+    Source: Maas, Hannun and Ng, ICML 2013.
+    """
+    x = floating(input)
+    return where(x > 0, x, x * negative_slope)
+
+
+class ELU(Function):
+    formula = r"y = x > 0 \;?\; x : a (e^{x} - 1)"
+    adjoint = r"\bar x = (x > 0 \;?\; 1 : a e^{x})\, \bar y"
+    __slots__ = ("a",)
+    saves_inputs = (0,)
+
+    def __init__(self, a: float) -> None:
+        self.a = a
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        return xp.where(x > 0, x, self.a * xp.expm1(xp.minimum(x, x.dtype.type(0))))
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (x,) = self.saved_inputs
+        negative = where(x > 0, x * 0, x)  # the branch not taken must not overflow
+        return (gy * where(x > 0, 1 + x * 0, exp(negative) * self.a),)
+
+
+@op(ELU, example=lambda draw: {"input": draw(2, 3), "alpha": 0.7}, domain=NONZERO, oracle="richardson")
+def elu(input: Operand, alpha: float = 1.0) -> Tensor:
+    """x where it is positive, α(eˣ − 1) elsewhere.
+
+    Source: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289.
+    """
+    return ELU(alpha)(floating(input))
+
+
+def sigmoid_of(x: Array) -> Array:
+    """1 / (1 + e^−x) of an array, without overflow."""
+    xp = array_module(x)
+    if x.dtype.kind == "c":
+        return 1 / (1 + xp.exp(-x))
+    half = x.dtype.type(0.5)
+    return half * (xp.tanh(half * x) + x.dtype.type(1))
+
+
+class Sigmoid(Function):
+    formula = r"y = \frac{1}{1 + e^{-x}}"
+    adjoint = r"\bar x = y (1 - y)\, \bar y"
+    saves_output = True
+
+    def forward(self, x: Array) -> Array:
+        return sigmoid_of(x)
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (y,) = self.saved_outputs
+        return (gy * y * (1 - y),)
+
+
+@op(Sigmoid, example=lambda draw: {"input": draw(2, 3)}, orders=3)
+def sigmoid(input: Operand) -> Tensor:
+    r"""$y = 1/(1 + e^{-x})$, without overflow at either end."""
+    return Sigmoid()(floating(input))
+
+
+class Tanh(Function):
+    formula = r"y = \tanh x"
+    adjoint = r"\bar x = (1 - y^2)\, \bar y"
+    saves_output = True
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).tanh(x)
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (y,) = self.saved_outputs
+        return (gy * (1 - y * y),)
+
+
+@op(Tanh, example=lambda draw: {"input": draw(2, 3)}, orders=3)
+def tanh(input: Operand) -> Tensor:
+    r"""$y = \tanh x$."""
+    return Tanh()(floating(input))
+
+
+@op(formula=r"y = x\, \Phi(x) = \tfrac{x}{2} \left(1 + \operatorname{erf} \tfrac{x}{\sqrt 2}\right)",
+    adjoint=r"\bar x = (\Phi(x) + x\, \varphi(x))\, \bar y",
+    example=lambda draw: {"input": draw(2, 3)}, oracle="richardson")  # fmt: skip
+def gelu(input: Operand, approximate: str = "none") -> Tensor:
+    r"""$y = x\,\Phi(x)$, Φ the normal distribution function.
+
+    Arguments:
+        approximate: "none" with the error function, or "tanh" with the approximation of the paper.
+
+    Source: Hendrycks and Gimpel, arXiv:1606.08415.
+    """
+    x = floating(input)
+    if approximate == "tanh":
+        inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
+        return x * 0.5 * (tanh(inner) + 1)
+    if approximate != "none":
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1)
+
+
+@op(formula=r"y = x\, \sigma(x)", adjoint=r"\bar x = \sigma(x)\,(1 + x (1 - \sigma(x)))\, \bar y",
+    example=lambda draw: {"input": draw(2, 3)})  # fmt: skip
+def silu(input: Operand) -> Tensor:
+    r"""$y = x\,\sigma(x)$, also called swish.
+
+    Source: Elfwing, Uchibe and Doya, arXiv:1702.03118.
+    """
+    x = floating(input)
+    return x * sigmoid(x)
+
+
+class Softplus(Function):
+    formula = r"y = \tfrac{1}{\beta} \ln(1 + e^{\beta x})"
+    adjoint = r"\bar x = \sigma(\beta x)\, \bar y"
+    __slots__ = ("beta", "threshold")
+    saves_inputs = (0,)
+
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        z = x * self.beta
+        if x.dtype.kind == "c":
+            return xp.log(1 + xp.exp(z)) / self.beta
+        soft = (xp.maximum(z, 0) + xp.log1p(xp.exp(-xp.abs(z)))) / self.beta
+        return xp.where(z > self.threshold, x, soft).astype(x.dtype, copy=False)
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (x,) = self.saved_inputs
+        z = x * self.beta
+        return (where(z.array.real > self.threshold, gy, gy * sigmoid(z)),)
+
+
+@op(Softplus, example=lambda draw: {"input": draw(2, 3), "beta": 1.5})
+def softplus(input: Operand, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    r"""$y = \frac1\beta\ln(1 + e^{\beta x})$, and x itself where βx exceeds the threshold."""
+    return Softplus(beta, threshold)(floating(input))
+
+
+class Softmax(Function):
+    formula = r"y_k = \frac{e^{x_k}}{\sum_j e^{x_j}}"
+    adjoint = r"\bar x_k = y_k \left(\bar y_k - \textstyle\sum_j \bar y_j y_j\right)"
+    __slots__ = ("axis",)
+    saves_output = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        if not x.size:
+            return x.copy()
+        y = xp.exp(x - x.real.max(axis=self.axis, keepdims=True))
+        y /= y.sum(axis=self.axis, keepdims=True)
+        return y
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (y,) = self.saved_outputs
+        weighted = gy * y
+        return (weighted - y * sum(weighted, self.axis, True),)
+
+
+@op(Softmax, example=lambda draw: {"input": draw(2, 3, 2), "dim": 1}, orders=3)
+def softmax(input: Operand, dim: int | None = None, dtype: Any = None) -> Tensor:
+    r"""$y_k = e^{x_k} / \sum_j e^{x_j}$ along `dim`: positive numbers that add up to 1.
+
+    It is the normalised exponential, not the soft threshold that document 003 calls it (ERRATA 003-T18, 003-T19).
+    """
+    x = floating(input)
+    return Softmax(_axis("softmax", x, dim))(x)
+
+
+class LogSoftmax(Function):
+    formula = r"y_k = x_k - \ln \textstyle\sum_j e^{x_j}"
+    adjoint = r"\bar x_k = \bar y_k - e^{y_k} \textstyle\sum_j \bar y_j"
+    __slots__ = ("axis",)
+    saves_output = True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        if not x.size:
+            return x.copy()
+        z = x - x.real.max(axis=self.axis, keepdims=True)
+        return z - xp.log(xp.exp(z).sum(axis=self.axis, keepdims=True))
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        (y,) = self.saved_outputs
+        return (gy - exp(y) * sum(gy, self.axis, True),)
+
+
+@op(LogSoftmax, example=lambda draw: {"input": draw(2, 3, 2), "dim": 1}, orders=3)
+def log_softmax(input: Operand, dim: int | None = None, dtype: Any = None) -> Tensor:
+    r"""$y_k = x_k - \ln\sum_j e^{x_j}$ along `dim`: the logarithm of softmax, exact where softmax underflows."""
+    x = floating(input)
+    return LogSoftmax(_axis("log_softmax", x, dim))(x)
+
+
+def _axis(name: str, x: Tensor, dim: int | None) -> int:
+    if dim is None:
+        raise TypeError(f"{name}: say along which dimension, for example dim=-1")
+    if x.array.ndim == 0:
+        raise IndexError(f"{name}: a 0-d tensor has no dimension to normalise")
+    return axes_of(name, x.array.ndim, dim)[0]

@@ -1,0 +1,181 @@
+"""Operands of unlike kind: the one place where dtypes are promoted and shapes broadcast.
+
+NumPy broadcasts on the way forward; on the way back the gradient of a repeated value is the sum over its
+repetitions, which is `sum_to`. No rule of any operation ever sees this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from minidl.autograd.function import Function, Needs
+from minidl.autograd.variable import Variable
+from minidl.backend import Array, array_module, get_default_dtype, result_type, scalar_dtype
+from minidl.ops.registry import op
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+Operand: TypeAlias = "Tensor | Array | float | bool | complex"
+Shape: TypeAlias = tuple[int, ...]
+
+
+def as_tensor(value: Any) -> Tensor:
+    """A tensor as it is; anything else as a constant.
+
+    Python numbers and lists of them take PyTorch's dtypes (int64, the default float), arrays keep theirs.
+    """
+    if isinstance(value, Variable):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
+        return Variable._wrap(np.asarray(value, scalar_dtype(value)))
+    if isinstance(value, list | tuple):
+        array = np.asarray(value)
+        return Variable._wrap(array.astype(get_default_dtype()) if array.dtype == np.float64 else array)
+    return Variable._wrap(array_module(value).asarray(value))
+
+
+def promoted(*operands: Operand) -> tuple[Tensor, ...]:
+    """The operands as tensors of one dtype, by PyTorch's rule."""
+    dtype, xp = None, np
+    for x in operands:
+        if not isinstance(x, Variable) or (dtype is not None and x.array.dtype != dtype):
+            break
+        dtype = x.array.dtype
+    else:
+        return operands  # type: ignore[return-value]  # all tensors, all alike
+    for x in operands:
+        if isinstance(x, Variable) and not isinstance(x.array, np.ndarray):
+            xp = array_module(x.array)
+    arrays = [x.array if isinstance(x, Variable) else x for x in operands]
+    numbers = (bool, int, float, complex)
+    arrays = [x if isinstance(x, numbers) or hasattr(x, "dtype") else np.asarray(x) for x in arrays]
+    dtype = result_type(*arrays)
+    return tuple(
+        [
+            cast(x, dtype) if isinstance(x, Variable) else Variable._wrap(xp.asarray(array, dtype=dtype))
+            for x, array in zip(operands, arrays, strict=True)
+        ]
+    )
+
+
+def floating(x: Operand) -> Tensor:
+    """The operand as a floating tensor: integers become the default float, as in PyTorch."""
+    x = as_tensor(x)
+    return x if x.array.dtype.kind in "fc" else cast(x, get_default_dtype())
+
+
+class Broadcasting(Function):
+    """An elementwise operation whose inputs may broadcast: their gradients are summed back to their shapes."""
+
+    __slots__ = ("shapes",)
+
+    shapes: tuple[Shape, ...]
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        self.shapes = tuple([x.array.shape for x in inputs])
+        return super().__call__(*inputs)
+
+    def vjp(self, gy: Any, needs: Needs) -> Any:
+        gxs = self.backward(gy, needs)
+        return tuple([None if gx is None else sum_to(gx, s) for gx, s in zip(gxs, self.shapes, strict=True)])
+
+
+class Cast(Function):
+    """The same values in another dtype."""
+
+    __slots__ = ("before", "dtype")
+    formula = r"y = x"
+    adjoint = r"\bar x = \bar y"
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x: Array) -> Array:
+        self.before = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
+        return (cast(gy, self.before),)
+
+
+@op(Cast, example=lambda draw: {"x": draw(2, 3), "dtype": np.float64})
+def cast(x: Operand, dtype: Any) -> Tensor:
+    """The tensor in another dtype; the tensor itself if it has that dtype already."""
+    x = as_tensor(x)
+    return x if x.array.dtype == dtype else Cast(dtype)(x)
+
+
+class SumTo(Function):
+    r"""The adjoint of broadcasting: sums over the axes along which a shape was repeated."""
+
+    __slots__ = ("before", "shape")
+    formula = r"y_{j} = \sum_{i \to j} x_{i}"
+    adjoint = r"\bar x_{i} = \bar y_{j(i)}"
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.before = x.shape
+        extra = x.ndim - len(self.shape)
+        repeated = [extra + i for i, size in enumerate(self.shape) if size == 1 and x.shape[extra + i] != 1]
+        y = x.sum(axis=(*range(extra), *repeated), keepdims=True, dtype=_accumulator(x)).astype(x.dtype, copy=False)
+        return np.asarray(y).reshape(self.shape) if isinstance(x, np.ndarray) else y.reshape(self.shape)
+
+    def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
+        return (broadcast_to(gy, self.before),)
+
+
+def _accumulator(x: Array) -> Any:
+    """float16 sums are accumulated in float32."""
+    return np.float32 if x.dtype == np.float16 else x.dtype
+
+
+@op(SumTo, example=lambda draw: {"x": draw(2, 3, 4), "shape": (3, 1)})
+def sum_to(x: Operand, shape: Shape) -> Tensor:
+    """Sum a tensor down to a shape that broadcasts to its own.
+
+    >>> sum_to(np.ones((2, 3)), (1, 3)).array
+    array([[2., 2., 2.]])
+    """
+    x = as_tensor(x)
+    return x if x.array.shape == shape else SumTo(tuple(shape))(x)
+
+
+class BroadcastTo(Function):
+    """Repeat a tensor to a larger shape without copying."""
+
+    __slots__ = ("before", "shape")
+    formula = r"y_{i} = x_{j(i)}"
+    adjoint = r"\bar x_{j} = \sum_{i \to j} \bar y_{i}"
+    is_view = True
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.before = x.shape
+        return array_module(x).broadcast_to(x, self.shape)
+
+    def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
+        return (sum_to(gy, self.before),)
+
+
+@op(BroadcastTo, example=lambda draw: {"input": draw(3, 1), "size": (2, 3, 4)})
+def broadcast_to(input: Operand, size: Shape) -> Tensor:
+    """Repeat a tensor to `size` by NumPy's broadcasting rule, without copying.
+
+    Raises:
+        ValueError: the shape does not broadcast to `size`.
+    """
+    x = as_tensor(input)
+    if x.array.shape == size:
+        return x
+    try:
+        np.broadcast_shapes(x.array.shape, size)
+    except ValueError:
+        raise ValueError(f"broadcast_to: a tensor of shape {x.array.shape} cannot be repeated to {size}") from None
+    return BroadcastTo(tuple(size))(x)
