@@ -16,21 +16,19 @@ from minidl.autograd import enable_grad as enable_grad
 from minidl.autograd import is_grad_enabled as is_grad_enabled
 from minidl.autograd import no_grad as no_grad
 from minidl.autograd import set_grad_enabled as set_grad_enabled
-from minidl.backend import Device as device
+from minidl.backend import Device as Device
 from minidl.backend import Generator as Generator
-from minidl.backend import bool_ as bool
+from minidl.backend import bool_ as bool_
 from minidl.backend import complex64 as complex64
 from minidl.backend import complex128 as complex128
 from minidl.backend import double as double
 from minidl.backend import float16 as float16
-from minidl.backend import float32 as float
 from minidl.backend import float32 as float32
 from minidl.backend import float64 as float64
 from minidl.backend import get_default_dtype as get_default_dtype
 from minidl.backend import half as half
 from minidl.backend import int8 as int8
 from minidl.backend import int16 as int16
-from minidl.backend import int32 as int
 from minidl.backend import int32 as int32
 from minidl.backend import int64 as int64
 from minidl.backend import long as long
@@ -166,3 +164,8 @@ from minidl.ops import var as var
 from minidl.ops import where as where
 from minidl.tensor import Size as Size
 from minidl.tensor import Tensor as Tensor
+
+device = Device
+bool = bool_
+float = float32
+int = int32
