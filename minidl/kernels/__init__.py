@@ -1,0 +1,13 @@
+"""Arithmetic on plain arrays, without gradients.
+
+Three rooms hold the same functions: `reference` (loops, the oracle of the tests), `portable` (NumPy or CuPy
+expressions) and `cpu` (Numba on our own threads). `kernels_for(x)` picks one.
+"""
+
+from minidl.kernels.geometry import Padding as Padding
+from minidl.kernels.geometry import Pair as Pair
+from minidl.kernels.selection import current_choice as current_choice
+from minidl.kernels.selection import kernels_for as kernels_for
+from minidl.kernels.selection import use_kernels as use_kernels
+
+__all__ = ["Padding", "Pair", "current_choice", "kernels_for", "use_kernels"]

@@ -1,0 +1,16 @@
+"""The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
+
+from minidl.kernels.cpu.normalization import batch_norm as batch_norm
+from minidl.kernels.cpu.normalization import batch_norm_grad as batch_norm_grad
+from minidl.kernels.cpu.normalization import batch_norm_stats as batch_norm_stats
+from minidl.kernels.cpu.pooling import avg_pool2d as avg_pool2d
+from minidl.kernels.cpu.pooling import avg_pool2d_grad as avg_pool2d_grad
+from minidl.kernels.cpu.pooling import gather_windows as gather_windows
+from minidl.kernels.cpu.pooling import max_pool2d as max_pool2d
+from minidl.kernels.cpu.pooling import scatter_windows as scatter_windows
+from minidl.kernels.cpu.unfold import col2im as col2im
+from minidl.kernels.cpu.unfold import im2col as im2col
+from minidl.kernels.portable.convolution import conv2d as conv2d
+from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.portable.linalg import matmul as matmul

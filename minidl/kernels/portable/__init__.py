@@ -1,0 +1,16 @@
+"""The same functions as array expressions: NumPy on the CPU, CuPy on a GPU that has no kernels of its own yet."""
+
+from minidl.kernels.portable.convolution import conv2d as conv2d
+from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.portable.linalg import matmul as matmul
+from minidl.kernels.portable.normalization import batch_norm as batch_norm
+from minidl.kernels.portable.normalization import batch_norm_grad as batch_norm_grad
+from minidl.kernels.portable.normalization import batch_norm_stats as batch_norm_stats
+from minidl.kernels.portable.pooling import avg_pool2d as avg_pool2d
+from minidl.kernels.portable.pooling import avg_pool2d_grad as avg_pool2d_grad
+from minidl.kernels.portable.pooling import gather_windows as gather_windows
+from minidl.kernels.portable.pooling import max_pool2d as max_pool2d
+from minidl.kernels.portable.pooling import scatter_windows as scatter_windows
+from minidl.kernels.portable.unfold import col2im as col2im
+from minidl.kernels.portable.unfold import im2col as im2col

@@ -1,0 +1,73 @@
+"""Which room computes: the loops of the reference, plain NumPy or CuPy, or the compiled kernels of the CPU."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+_CHOICES = ("auto", "numpy", "reference")
+_local = threading.local()
+_rooms: dict[str, ModuleType] = {}
+
+
+@contextmanager
+def use_kernels(choice: str) -> Iterator[None]:
+    """Choose the kernels that this thread uses inside the `with` block.
+
+    Arguments:
+        choice: "auto", the fastest there is; "numpy", array expressions only, nothing compiled; "reference", the
+            formulas as plain Python loops, which a debugger can step through.
+
+    Raises:
+        ValueError: the name is none of these.
+    """
+    if choice not in _CHOICES:
+        raise ValueError(f"use_kernels: expected one of {', '.join(map(repr, _CHOICES))}, got {choice!r}")
+    before = current_choice()
+    _local.choice = choice
+    try:
+        yield
+    finally:
+        _local.choice = before
+
+
+def current_choice() -> str:
+    """The choice in force in this thread: "auto", "numpy" or "reference"."""
+    choice: str = getattr(_local, "choice", "auto")
+    return choice
+
+
+def kernels_for(x: Any) -> ModuleType:
+    """The room whose functions compute on the array x, by where x lives and what `use_kernels` chose.
+
+    Numba is imported here, on first use; where it cannot be, NumPy takes over.
+    """
+    choice = current_choice()
+    if choice == "reference":
+        return _room("reference")
+    if choice == "numpy" or not isinstance(x, np.ndarray | np.generic):
+        return _room("portable")
+    return _room("cpu")
+
+
+def _room(name: str) -> ModuleType:
+    room = _rooms.get(name)
+    if room is None:
+        try:
+            room = importlib.import_module(f"minidl.kernels.{name}")
+        except ImportError as error:
+            if name != "cpu" or not _is_about_numba(error):
+                raise
+            room = _room("portable")
+        _rooms[name] = room
+    return room
+
+
+def _is_about_numba(error: ImportError) -> bool:
+    return (error.name or "").partition(".")[0] in ("numba", "llvmlite") or "umba" in str(error)

@@ -1,0 +1,209 @@
+"""One pool of threads for every kernel, and BLAS held at one thread while it works.
+
+Work is cut into chunks whose size depends on the problem only, never on the number of threads, so results are the same
+bit for bit on any machine. The calling thread works too, so a nested or contended call can never wait for itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, TypeAlias
+
+Body: TypeAlias = Callable[[int, int], object]
+"""Does items start … stop−1: called as `body(start, stop)`, from any thread, in any order."""
+
+
+def num_threads() -> int:
+    """How many threads kernels use, the caller's own included."""
+    return _pool.size
+
+
+def set_num_threads(n: int) -> None:
+    """Use n threads from now on; 1 runs everything in the calling thread.
+
+    Raises:
+        ValueError: n is not an integer ≥ 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads: expected an integer ≥ 1, got {n!r}")
+    global _pool
+    with _setup_lock:
+        if n != _pool.size:
+            old, _pool = _pool, _Pool(n)
+            old.close()
+
+
+def parallel_for(n_items: int, chunk: int, body: Body) -> None:
+    """Call `body(start, stop)` for every chunk of 0 … n_items−1 and return when all are done.
+
+    Arguments:
+        n_items: how many items there are.
+        chunk: items in one call, ≥ 1; choose it from the sizes of the problem, never from the number of threads.
+        body: must release the GIL to gain anything (Numba with nogil, BLAS, large NumPy calls), and must write
+            where no other chunk writes.
+
+    Raises:
+        BaseException: the first one that a chunk raised; chunks not yet begun are left undone.
+    """
+    if n_items <= 0:
+        return
+    if n_items <= chunk:
+        body(0, n_items)
+    elif _pool.size == 1:
+        for start in range(0, n_items, chunk):
+            body(start, min(start + chunk, n_items))
+    else:
+        _pool.run(_Job(n_items, chunk, body))
+
+
+class _Job:
+    """Chunks of one `parallel_for`, handed out one by one to whichever thread comes."""
+
+    __slots__ = ("body", "chunk", "error", "finished", "lock", "n_items", "next_chunk", "unfinished")
+
+    def __init__(self, n_items: int, chunk: int, body: Body) -> None:
+        self.n_items, self.chunk, self.body = n_items, chunk, body
+        self.unfinished = -(-n_items // chunk)
+        self.next_chunk = itertools.count()
+        self.error: BaseException | None = None
+        self.lock = threading.Lock()
+        self.finished = threading.Lock()
+        self.finished.acquire()
+
+    def work(self) -> None:
+        while True:
+            start = next(self.next_chunk) * self.chunk
+            if start >= self.n_items:
+                return
+            try:
+                if self.error is None:
+                    self.body(start, min(start + self.chunk, self.n_items))
+            except BaseException as error:  # noqa: BLE001  # handed to the caller, whatever it is
+                self.error = self.error or error
+            with self.lock:
+                self.unfinished -= 1
+                if self.unfinished == 0:
+                    self.finished.release()
+
+
+class _Pool:
+    """size − 1 waiting threads, made at the first job."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.started = False
+
+    def run(self, job: _Job) -> None:
+        if not self.started:
+            self.start()
+        for _ in range(min(self.size, job.unfinished) - 1):
+            self.jobs.put(job)
+        job.work()
+        job.finished.acquire()
+        if job.error is not None:
+            raise job.error
+
+    def start(self) -> None:
+        with _setup_lock:
+            if not self.started:
+                for i in range(self.size - 1):
+                    threading.Thread(target=self.serve, name=f"minidl-kernel-{i + 1}", daemon=True).start()
+                self.started = True
+
+    def serve(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            job.work()
+            del job  # an idle thread must not keep the last job's arrays alive
+
+    def close(self) -> None:
+        for _ in range(self.size - 1 if self.started else 0):
+            self.jobs.put(None)
+
+
+# ── BLAS ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _BlasGuard:
+    """Counts the regions that want BLAS at one thread: the first sets it, the last restores it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.regions = 0
+        self.libraries: list[Any] | None = None
+        self.before: list[int] = []
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.libraries is None:
+                self.libraries = _blas_libraries()
+            if self.regions == 0:
+                self.before = [library.get_num_threads() for library in self.libraries]
+                for library, before in zip(self.libraries, self.before, strict=True):
+                    if before != 1:
+                        library.set_num_threads(1)
+            self.regions += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.regions -= 1
+            if self.regions == 0:
+                for library, before in zip(self.libraries or (), self.before, strict=True):
+                    if before != 1:
+                        library.set_num_threads(before)
+
+
+def _blas_libraries() -> list[Any]:
+    # Looked up once: finding the loaded libraries takes milliseconds, asking one for its threads a microsecond.
+    from threadpoolctl import ThreadpoolController
+
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Inside, NumPy's BLAS computes in the calling thread only; its own threads would spin beside ours."""
+    guard = _blas
+    guard.enter()
+    try:
+        yield
+    finally:
+        guard.leave()
+
+
+# ── the process ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _initial_size() -> int:
+    wanted = os.environ.get("MINIDL_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) >= 1 else _usable_cpus()
+
+
+def _renew_after_fork() -> None:
+    # A child has none of its parent's threads, and may have been born while one of them held a lock.
+    global _pool, _blas, _setup_lock
+    _setup_lock = threading.Lock()
+    _pool = _Pool(_pool.size)
+    held = _blas
+    _blas = _BlasGuard()
+    if held.regions and held.libraries:
+        for library, before in zip(held.libraries, held.before, strict=False):
+            library.set_num_threads(before)
+
+
+_setup_lock = threading.Lock()
+_pool = _Pool(_initial_size())
+_blas = _BlasGuard()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_after_fork)
