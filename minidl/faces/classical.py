@@ -68,9 +68,7 @@ class _Projected:
         """
         needed = {"size", "mean", "components", "gallery", "labels"}
         if missing := needed - set(state):
-            raise BadModelFile(
-                f"this is no {cls.name} model: it lacks {', '.join(sorted(missing))}; train it again"
-            )
+            raise BadModelFile(f"this is no {cls.name} model: it lacks {', '.join(sorted(missing))}; train it again")
         kept = {key: np.asarray(state[key]) for key in needed}
         people, d = kept["labels"].size, kept["components"].shape[-1] if kept["components"].ndim else 0
         pixels = int(np.prod(_shrunk(*kept["size"].tolist()))) if kept["size"].shape == (2,) else 0
@@ -93,9 +91,7 @@ class _Projected:
 
     def _fitted(self) -> dict[str, Array]:
         if self._state is None:
-            raise NotFitted(
-                f"this {self.name} recognizer has learned nothing yet: call fit(images, labels) first"
-            )
+            raise NotFitted(f"this {self.name} recognizer has learned nothing yet: call fit(images, labels) first")
         return self._state
 
     def _keep(self, images: Array, labels: Array, found: Projection) -> None:
@@ -256,12 +252,9 @@ def _nearest(probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArr
 def _check_training(images: Array, labels: Array) -> None:
     if images.ndim != 3 or images.dtype != np.uint8:
         raise BadImage(
-            "training images must be uint8 of shape (n, h, w), "
-            f"but got {images.dtype} of shape {images.shape}"
+            f"training images must be uint8 of shape (n, h, w), but got {images.dtype} of shape {images.shape}"
         )
     if len(labels) != len(images):
-        raise BadDataset(
-            f"every image needs a label, but there are {len(images)} images and {len(labels)} labels"
-        )
+        raise BadDataset(f"every image needs a label, but there are {len(images)} images and {len(labels)} labels")
     if len(images) < 2:
         raise BadDataset(f"training needs at least two images, but there is {len(images)}: add images")

@@ -66,9 +66,7 @@ class FaceDataset:
             indices: (m,) integers or (n,) bool.
         """
         left = sorted(set(self.codes[indices].tolist()))
-        return FaceDataset(
-            self.images[indices], self.labels[indices], [self.names[k] for k in left], self.description
-        )
+        return FaceDataset(self.images[indices], self.labels[indices], [self.names[k] for k in left], self.description)
 
 
 def load(source: str | PathLike[str], image_size: Size | None = None, min_people: int = 2) -> FaceDataset:
@@ -123,9 +121,7 @@ def user_folder() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "share") / "minidl"
 
 
-def _dataset(
-    images: Array, labels: Array, description: str, names: Sequence[str] | None = None
-) -> FaceDataset:
+def _dataset(images: Array, labels: Array, description: str, names: Sequence[str] | None = None) -> FaceDataset:
     labels = np.asarray(labels)
     if labels.dtype.kind in "iu":
         labels = labels.astype(np.int64)
@@ -190,9 +186,7 @@ def _folder(root: Path, image_size: Size | None) -> FaceDataset:
     for person in persons:
         inside = _visible(person)
         if deeper := [entry for entry in inside if entry.is_dir()]:
-            raise BadDataset(
-                f"{deeper[0]} is a folder inside a person's folder: put the pictures in {person} itself"
-            )
+            raise BadDataset(f"{deeper[0]} is a folder inside a person's folder: put the pictures in {person} itself")
         pictures = [entry for entry in inside if _is_picture(entry)]
         if not pictures:
             raise BadDataset(
@@ -208,9 +202,7 @@ def _folder(root: Path, image_size: Size | None) -> FaceDataset:
                 )
             images.append(image)
             labels.append(person.name)
-    return _dataset(
-        np.stack(images), np.array(labels), f"{root}: {len(persons)} people, {len(images)} images"
-    )
+    return _dataset(np.stack(images), np.array(labels), f"{root}: {len(persons)} people, {len(images)} images")
 
 
 # ── an .npz file ──────────────────────────────────────────────────────────────────────────────────
@@ -260,13 +252,11 @@ def _checked(path: Path, images: Array, labels: Array) -> tuple[Array, Array]:
     if images.dtype != np.uint8:
         hint = "multiply values in 0..1 by 255 and " if images.dtype.kind == "f" else ""
         raise BadDataset(
-            f"the images in {path} are {images.dtype}, but must be uint8 (0 to 255): "
-            f"{hint}store them as uint8"
+            f"the images in {path} are {images.dtype}, but must be uint8 (0 to 255): {hint}store them as uint8"
         )
     if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)) or not images.size:
         raise BadDataset(
-            f"the images in {path} have shape {images.shape}, "
-            "but must be (n, h, w) or (n, h, w, 3), and not empty"
+            f"the images in {path} have shape {images.shape}, but must be (n, h, w) or (n, h, w, 3), and not empty"
         )
     if labels.shape != (len(images),):
         raise BadDataset(

@@ -174,9 +174,7 @@ def _members(archive: bytes, address: str) -> Iterator[tuple[str, bytes]]:
         nonlocal total
         parts = PurePosixPath(path.replace("\\", "/")).parts
         if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0]:
-            raise DownloadFailed(
-                f"the archive from {address} holds the unsafe path {path!r}: nothing was stored"
-            )
+            raise DownloadFailed(f"the archive from {address} holds the unsafe path {path!r}: nothing was stored")
         total += size
         if size > MOST_MEMBER or total > MOST_BYTES:
             raise DownloadFailed(

@@ -93,9 +93,7 @@ def _pnm(data: bytes) -> Header | None:
     # "P5", width, height, maximum, one blank, samples; a comment runs from # to the end of its line.
     blank = rb"(?:\s|#[^\n]*\n)+"
     most = rb"" if data[1:2] in b"14" else blank + rb"(\d{1,5})"
-    found = re.match(
-        rb"P([1-6])" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})" + most + rb"\s", data[:8192]
-    )
+    found = re.match(rb"P([1-6])" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})" + most + rb"\s", data[:8192])
     if not found:
         return None
     return Header("pnm", int(found[2]), int(found[3]), most=int(found[4]) if most else 1, start=found.end())

@@ -146,9 +146,7 @@ def resize(image: Array, size: tuple[int, int]) -> Pixels:
     rows, columns = size
     h, w = image.shape[:2]
     if min(rows, columns, h, w) < 1:
-        raise BadImage(
-            f"an image of {h}×{w} pixels (rows × columns) cannot become {rows}×{columns}: both need pixels"
-        )
+        raise BadImage(f"an image of {h}×{w} pixels (rows × columns) cannot become {rows}×{columns}: both need pixels")
     if (h, w) == (rows, columns):
         return np.ascontiguousarray(image)
     tall, wide = min(h, max(1, round(w * rows / columns))), min(w, max(1, round(h * columns / rows)))
@@ -184,15 +182,13 @@ def _samples(data: bytes, header: Header) -> Pixels | None:
         words = data[header.start :]
         try:
             # A bitmap in letters may leave out the blanks between its digits.
-            found = np.array(
-                [c - 48 for c in words if c in b"01"] if kind == b"1" else words.split()[:count], np.int64
-            )
+            found = np.array([c - 48 for c in words if c in b"01"] if kind == b"1" else words.split()[:count], np.int64)
         except ValueError:
             return None
         values = found[:count] if len(found) >= count else None
         if kind == b"1" and values is not None:
             values = 1 - values
-    if values is None or values.size and (values.max() > most or values.min() < 0):
+    if values is None or (values.size and (values.max() > most or values.min() < 0)):
         return None
     if most != 255:
         values = (values.astype(np.int64) * 255 + most // 2) // most
@@ -227,7 +223,7 @@ def _opencv(purpose: str) -> ModuleType:
     try:
         import cv2
     except ImportError as error:
-        raise MissingLibrary(f"{purpose} needs OpenCV: pip install 'opencv-python-headless<5'") from error
+        raise MissingLibrary(f"{purpose} needs OpenCV: pip install 'minidl[faces]'") from error
     return cv2
 
 

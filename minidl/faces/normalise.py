@@ -193,9 +193,7 @@ def difference_of_gaussians(x: Faces) -> Faces:
     alpha, tau = np.float32(0.1), np.float32(10)
     lit = np.clip(x, 0, 1) ** np.float32(0.2)
     h, w = x.shape[-2:]
-    d = _both_axes(lit, _gaussian(h, 1.0), _gaussian(w, 1.0)) - _both_axes(
-        lit, _gaussian(h, 2.0), _gaussian(w, 2.0)
-    )
+    d = _both_axes(lit, _gaussian(h, 1.0), _gaussian(w, 1.0)) - _both_axes(lit, _gaussian(h, 2.0), _gaussian(w, 2.0))
     d = np.where(np.abs(d).max((-2, -1), keepdims=True) < FLAT, np.float32(0), d)
     for limit in (np.float32(np.inf), tau):
         size = np.mean(np.minimum(np.abs(d), limit) ** alpha, (-2, -1), keepdims=True) ** (1 / alpha)
@@ -233,7 +231,5 @@ def normalise(face: Array, how: str = "zscore") -> Faces:
 def _grey_stack(images: Array) -> Array:
     images = np.asarray(images)
     if images.ndim not in (2, 3) or not images.size:
-        raise BadImage(
-            f"grey images have shape (h, w) or (n, h, w) and at least one pixel, but got {images.shape}"
-        )
+        raise BadImage(f"grey images have shape (h, w) or (n, h, w) and at least one pixel, but got {images.shape}")
     return images

@@ -116,9 +116,7 @@ def lda(x: Array, labels: Array) -> Projection:
     x = np.asarray(x, np.float64)
     classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:
-        raise BadDataset(
-            "fisherfaces need at least two people, but there is one: add images of somebody else"
-        )
+        raise BadDataset("fisherfaces need at least two people, but there is one: add images of somebody else")
     sums = np.zeros((len(classes), x.shape[1]))
     np.add.at(sums, codes, x)
     means = sums / sizes[:, None]

@@ -193,8 +193,7 @@ def damage(images: Pixels, kind: str, seed: int = 123) -> Pixels:
         raise BadDataset(f"unknown damage {kind!r}: choose one of {', '.join(DAMAGES)}")
     if images.ndim != 3 or images.dtype != np.uint8:
         raise BadImage(
-            "damage takes grey uint8 images of shape (n, h, w), "
-            f"but got {images.dtype} of shape {images.shape}"
+            f"damage takes grey uint8 images of shape (n, h, w), but got {images.dtype} of shape {images.shape}"
         )
     rng = np.random.default_rng(seed)
     damaged = images.copy()

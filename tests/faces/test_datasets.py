@@ -98,12 +98,10 @@ def test_one_person_is_enough_where_the_caller_says_so(tmp_path):
 
 
 def test_what_does_not_exist_lists_what_does(tmp_path):
-    with pytest.raises(
-        BadDataset, match="nothing does not exist: give a folder .* orl, generated, synthetic"
-    ):
+    with pytest.raises(BadDataset, match=r"nothing does not exist: give a folder .* orl, generated, synthetic"):
         load(tmp_path / "nothing")
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(BadDataset, match="neither a folder nor an .npz file"):
+    with pytest.raises(BadDataset, match=r"neither a folder nor an \.npz file"):
         load(tmp_path / "notes.txt")
 
 
@@ -212,9 +210,7 @@ def test_an_archive_that_swells_is_refused_before_unpacking(tmp_path, monkeypatc
 
 
 def _like_orl():
-    return np.random.default_rng(3).integers(0, 256, (400, 112, 92), dtype=np.uint8), np.repeat(
-        np.arange(40), 10
-    )
+    return np.random.default_rng(3).integers(0, 256, (400, 112, 92), dtype=np.uint8), np.repeat(np.arange(40), 10)
 
 
 def test_orl_is_found_where_minidl_data_points(nowhere, monkeypatch):
@@ -272,7 +268,5 @@ def test_generated_faces_need_no_files(nowhere, monkeypatch):
     found = load("generated", image_size=(40, 32))
     assert found.images.shape == (400, 40, 32)
     assert found.codes.tolist() == np.repeat(np.arange(40), 10).tolist()
-    monkeypatch.setattr(
-        datasets, "generated_faces", lambda **asked: found if asked["size"] == (40, 32) else None
-    )
+    monkeypatch.setattr(datasets, "generated_faces", lambda **asked: found if asked["size"] == (40, 32) else None)
     assert np.array_equal(load("synthetic", image_size=(40, 32)).images, found.images)

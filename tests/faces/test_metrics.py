@@ -90,9 +90,7 @@ def test_every_curve_agrees_with_counting_pairs():
         assert metrics.tar_at_far(genuine, impostor, 0.1) == max(np.mean(genuine >= t) for t in allowed)
         gaps = [abs(np.mean(impostor >= t) - np.mean(genuine < t)) for t in curve.thresholds[1:]]
         t = curve.thresholds[1:][int(np.argmin(gaps))]
-        assert (
-            abs(metrics.eer(genuine, impostor) - (np.mean(impostor >= t) + np.mean(genuine < t)) / 2) < 1e-12
-        )
+        assert abs(metrics.eer(genuine, impostor) - (np.mean(impostor >= t) + np.mean(genuine < t)) / 2) < 1e-12
 
 
 def test_separated_scores_are_perfect_and_reversed_scores_are_worst():

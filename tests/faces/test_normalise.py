@@ -12,21 +12,15 @@ WAYS = ("zscore", "gamma", "dog", "lcn")
 def _faces(n=4, h=56, w=46, seed=0):
     """Smooth random pictures in 0..1."""
     rng = np.random.default_rng(seed)
-    rows = np.sin(
-        np.linspace(0, 7, h)[:, None] * rng.uniform(0.5, 2, (n, 1, 1)) + rng.uniform(0, 6, (n, 1, 1))
-    )
+    rows = np.sin(np.linspace(0, 7, h)[:, None] * rng.uniform(0.5, 2, (n, 1, 1)) + rng.uniform(0, 6, (n, 1, 1)))
     columns = np.cos(np.linspace(0, 5, w) * rng.uniform(0.5, 2, (n, 1, 1)))
-    return (
-        (0.5 + 0.2 * rows * columns + 0.05 * rng.normal(size=(n, h, w))).clip(0.02, 0.98).astype(np.float32)
-    )
+    return (0.5 + 0.2 * rows * columns + 0.05 * rng.normal(size=(n, h, w))).clip(0.02, 0.98).astype(np.float32)
 
 
 def _blur9(x):
     """The mean of 9 × 9 pixels by its definition, the border repeated."""
     padded = np.pad(x.astype(np.float64), 4, mode="edge")
-    return np.array(
-        [[padded[i : i + 9, j : j + 9].mean() for j in range(x.shape[1])] for i in range(x.shape[0])]
-    )
+    return np.array([[padded[i : i + 9, j : j + 9].mean() for j in range(x.shape[1])] for i in range(x.shape[0])])
 
 
 def test_local_contrast_equals_its_definition():
