@@ -78,6 +78,12 @@ class enable_grad(set_grad_enabled):
         super().__init__(True)
 
 
+class set_recorder(_Switch):
+    """Let a recorder listen to the tape inside a `with` block, or nobody (None)."""
+
+    field = "recorder"
+
+
 class detect_anomaly(_Switch):
     """Raise at the first operation whose gradient has a nan, naming the operation."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidl.autograd.modes import tape
+from minidl.autograd.modes import set_recorder
 from minidl.backend import Array
 
 if TYPE_CHECKING:
@@ -121,9 +121,6 @@ def record(recorder: Recorder | None = None) -> Iterator[Recorder]:
     >>> heard.operations
     ['Exp', 'Sum']
     """
-    before, recorder = tape.recorder, Recorder() if recorder is None else recorder
-    tape.recorder = recorder
-    try:
+    recorder = Recorder() if recorder is None else recorder
+    with set_recorder(recorder):
         yield recorder
-    finally:
-        tape.recorder = before

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minidl.autograd.function import Function
-from minidl.autograd.modes import set_grad_enabled, tape
+from minidl.autograd.modes import set_grad_enabled, set_recorder, tape
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
 
@@ -143,7 +143,8 @@ def walk(
     useful = None if wanted is None else _on_the_way(order, targets)
     found: dict[Any, Tensor] = {}
     aliases: dict[Any, bool] = {}
-    with set_grad_enabled(create_graph):
+    listener = tape.recorder  # hears the gradients; the arithmetic of the rules only where it is itself recorded
+    with set_grad_enabled(create_graph), set_recorder(listener if create_graph else None):
         for node in order:
             gys = [table.pop((node, i)) for i in range(len(node.output_specs or (0,)))]
             gys = _run_hooks(node, gys)
@@ -161,8 +162,8 @@ def walk(
                     table.add(edge, gx)
                     if type(edge) is not tuple:  # a second contribution makes a fresh sum
                         aliases[edge] = edge not in aliases and any(gx.array is g.array for g in gys if g is not None)
-            if tape.recorder is not None:
-                tape.recorder.on_gradient(node, gy, gxs)
+            if listener is not None:
+                listener.on_gradient(node, gy, gxs)
             if not retain_graph:
                 node.release()
         if wanted is None:
