@@ -140,9 +140,8 @@ def main() -> None:
     day = datetime.date.today().isoformat()
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / f"cpu-{day}.json"
-    file.write_text(
-        json.dumps({"date": day, "machine": machine(), "threads": options.threads, "figures": found}, indent=1) + "\n"
-    )
+    facts = {"date": day, "machine": machine(), "threads": options.threads, "figures": found}
+    file.write_text(json.dumps(facts, indent=1) + "\n")
     print(f"\nfigures: {file}")
 
 

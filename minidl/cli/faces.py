@@ -88,13 +88,8 @@ def run_train(options: argparse.Namespace) -> int:
         options.model, image_size=data.images.shape[1:3], device=options.device, seed=options.seed
     )
     started = time.perf_counter()
-    recognizer.fit(
-        data.images,
-        data.labels,
-        epochs=options.epochs,
-        augment=not options.no_augment,
-        progress=_show_progress(options),
-    )
+    progress, augment = _show_progress(options), not options.no_augment
+    recognizer.fit(data.images, data.labels, epochs=options.epochs, augment=augment, progress=progress)
     seconds = time.perf_counter() - started
     recognizer.save(options.out)
     if options.json:
