@@ -1,0 +1,309 @@
+"""Optimizer: parameter groups, state by position, one elementwise rule for each array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from minidl.autograd.modes import enable_grad, tape
+from minidl.autograd.variable import Variable
+from minidl.backend import Array, array_module
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+Group: TypeAlias = dict[str, Any]
+"""Parameters under "params" and the options that hold for them."""
+
+State: TypeAlias = dict[str, Any]
+"""What an optimizer remembers of one parameter: arrays of its shape and Python numbers; empty before its first step."""
+
+BLOCK = 16384
+"""Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
+
+
+class Optimizer:
+    """Changes parameters against their gradients.
+
+    A subclass says what it remembers and which numbers hold for a step (`prepare`), and how elements change (`rule`).
+    The rule works element by element in place, so a parameter may be handed to it in pieces.
+
+    Arguments:
+        params: tensors, pairs (name, tensor), or dicts {"params": either of them, option: value, ...}. The order is
+            kept and is the only key to the state.
+        defaults: the options that hold where a dict does not say otherwise.
+
+    float16 parameters are updated in float32, and so is what is remembered of them: g² of a gradient below 2.4e-4, and
+    an ε of 1e-8, are zero in float16.
+
+    Raises:
+        TypeError: params is a single tensor or a set, or holds something other than tensors.
+        ValueError: there are no parameters, one appears twice, or one is the result of an operation.
+    """
+
+    formula: ClassVar[str] = ""
+    param_groups: list[Group]
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups = []
+        self._states: list[list[State]] = []
+        if isinstance(params, Variable):
+            raise TypeError(f"{self._name}: expected the parameters as a list, got a single tensor; write [tensor]")
+        if isinstance(params, set | frozenset):
+            raise TypeError(f"{self._name}: a set of parameters has no order that a later run could repeat; use a list")
+        params = list(params)
+        if not params:
+            raise ValueError(f"{self._name}: the list of parameters is empty")
+        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        groups = [
+            ", ".join([f"{len(group['params'])} parameters", *(f"{k}={group[k]}" for k in self.defaults)])
+            for group in self.param_groups
+        ]
+        return f"{self._name}({'; '.join(groups)})"
+
+    # ── what a subclass writes ────────────────────────────────────────────────────────────────
+
+    def check(self, group: Group) -> None:
+        """Raise ValueError where an option of the group makes no sense."""
+        for option in ("lr", "weight_decay", "eps", "momentum", "lr_decay", "initial_accumulator_value"):
+            if not group.get(option, 0) >= 0:
+                raise ValueError(f"{self._name}: {option} must be ≥ 0, got {group[option]}")
+        for option in ("alpha", "rho"):
+            if not 0 <= group.get(option, 0) <= 1:
+                raise ValueError(f"{self._name}: {option} must lie between 0 and 1, got {group[option]}")
+        for beta in group.get("betas", ()):
+            if not 0 <= beta < 1:
+                raise ValueError(f"{self._name}: betas must lie in [0, 1), got {tuple(group['betas'])}")
+
+    def prepare(self, p: Array, state: State, group: Group) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+        """Begin a step of one parameter: fill an empty state, count the step.
+
+        Returns:
+            the arrays that `rule` changes along with p, and the numbers that hold for this step.
+        """
+        raise NotImplementedError
+
+    def rule(self, p: Array, g: Array, arrays: tuple[Array, ...], group: Group, numbers: tuple[Any, ...]) -> None:
+        """Change p and the arrays in place, element by element; g is not written to."""
+        raise NotImplementedError
+
+    # ── stepping ──────────────────────────────────────────────────────────────────────────────
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; the others keep their value and their state.
+
+        Arguments:
+            closure: computes the loss anew and calls backward; its value is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        heard = tape.recorder
+        for group, states in zip(self.param_groups, self._states, strict=True):
+            for parameter, state in zip(group["params"], states, strict=True):
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                p, g = parameter.array, gradient.array
+                if p.shape != g.shape:
+                    raise ValueError(f"{self._name}: a parameter of shape {p.shape} has a gradient of shape {g.shape}")
+                if heard is None:
+                    self._update(p, g, state, group)
+                else:
+                    before = p.copy()
+                    self._update(p, g, state, group)
+                    heard.on_update(self._name, parameter, before, g, p.copy())
+                parameter._written()
+        return loss
+
+    def _update(self, p: Array, g: Array, state: State, group: Group) -> None:
+        if p.dtype == np.float16:
+            wide = p.astype(np.float32)
+            self._update(wide, g.astype(np.float32), state, group)
+            p[...] = wide
+            return
+        arrays, numbers = self.prepare(p, state, group)
+        if p.size <= BLOCK or not isinstance(p, np.ndarray) or not p.flags.c_contiguous:
+            self.rule(p, g, arrays, group, numbers)
+            return
+        flat_p, flat_g, *flat = [np.ascontiguousarray(a).reshape(-1) for a in (p, g, *arrays)]
+        for start in range(0, p.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            self.rule(flat_p[part], flat_g[part], tuple([a[part] for a in flat]), group, numbers)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or make them zero."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if set_to_none:
+                    parameter.grad = None
+                elif parameter.grad is not None:
+                    parameter.grad = Variable._wrap(array_module(parameter.array).zeros_like(parameter.array))
+
+    # ── groups ────────────────────────────────────────────────────────────────────────────────
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Optimise more parameters, with options of their own: `{"params": [...], "lr": 1e-4}`."""
+        group = {**param_group, "params": self._listed(param_group["params"])}
+        if isinstance(group["params"][0], tuple):
+            group["param_names"] = [name for name, _ in group["params"]]
+            group["params"] = [parameter for _, parameter in group["params"]]
+        known = {id(parameter) for other in self.param_groups for parameter in other["params"]}
+        for position, parameter in enumerate(group["params"]):
+            what = group["param_names"][position] if "param_names" in group else f"parameter {position}"
+            if not isinstance(parameter, Variable):
+                raise TypeError(f"{self._name}: {what} is a {type(parameter).__name__}, expected a tensor")
+            if parameter.creator is not None:
+                raise ValueError(f"{self._name}: {what} is the result of an operation; only leaves can be optimised")
+            if parameter.array.dtype.kind != "f":
+                raise TypeError(
+                    f"{self._name}: {what} has dtype {parameter.array.dtype.name}, expected a real floating one"
+                )
+            if id(parameter) in known:
+                raise ValueError(f"{self._name}: {what} appears twice; it would be updated twice a step")
+            known.add(id(parameter))
+        for option, value in self.defaults.items():
+            group.setdefault(option, value)
+        unknown = set(group) - set(self.defaults) - {"params", "param_names", "initial_lr"}
+        if unknown:
+            raise TypeError(
+                f"{self._name}: no option is called {sorted(unknown)[0]!r}; there are {sorted(self.defaults)}"
+            )
+        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
+            raise ValueError(f"{self._name}: either all groups name their parameters, or none does")
+        self.check(group)
+        self.param_groups.append(group)
+        self._states.append([{} for _ in group["params"]])
+
+    def _listed(self, params: Any) -> list[Any]:
+        if isinstance(params, set | frozenset):
+            raise TypeError(f"{self._name}: a set of parameters has no order that a later run could repeat; use a list")
+        listed = [params] if isinstance(params, Variable) else list(params)
+        if not listed:
+            raise ValueError(f"{self._name}: a group without parameters")
+        return listed
+
+    # ── state ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def state(self) -> dict[int, State]:
+        """What is remembered of each parameter, by its position in order of declaration over all groups."""
+        return dict(enumerate(state for states in self._states for state in states))
+
+    def state_dict(self) -> dict[str, Any]:
+        """A snapshot of options and state: {"state": {position: {...}}, "param_groups": [{..., "params": positions}]}.
+
+        Arrays are copied, so later steps do not change the snapshot.
+        """
+        groups, first = [], 0
+        for group in self.param_groups:
+            positions = list(range(first, first := first + len(group["params"])))
+            groups.append({**group, "params": positions})
+        state = {
+            position: {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
+            for position, state in self.state.items()
+            if state
+        }
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`, also one that PyTorch made; nothing changes where it does not fit.
+
+        Raises:
+            ValueError: other groups, other numbers or names of parameters, or state of another shape.
+        """
+        saved_groups, saved_states = state_dict["param_groups"], state_dict["state"]
+        here, there = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved_groups]
+        if here != there:
+            raise ValueError(
+                f"{self._name}: the saved state has groups of {there} parameters, this optimizer has groups of {here}"
+            )
+        groups: list[Group] = []
+        states: list[list[State]] = []
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            missing = set(self.defaults) - set(saved)
+            if missing:
+                raise ValueError(
+                    f"{self._name}: the saved state lacks the option {sorted(missing)[0]!r}; another rule made it"
+                )
+            names, saved_names = group.get("param_names"), saved.get("param_names")
+            if names and saved_names and list(names) != list(saved_names):
+                first = next(i for i, (a, b) in enumerate(zip(names, saved_names, strict=True)) if a != b)
+                raise ValueError(
+                    f"{self._name}: parameter {first} is {names[first]!r} here, "
+                    f"{saved_names[first]!r} in the saved state"
+                )
+            options = {key: saved[key] for key in (*self.defaults, "initial_lr") if key in saved}
+            if "betas" in options:
+                options["betas"] = tuple(options["betas"])
+            groups.append({**group, **options})
+            self.check(groups[-1])
+            states.append(
+                [
+                    self._fitting(position, parameter, saved_states.get(position, {}), groups[-1])
+                    for position, parameter in zip(saved["params"], group["params"], strict=True)
+                ]
+            )
+        for group, loaded in zip(self.param_groups, groups, strict=True):
+            group.update(loaded)
+        self._states = states
+
+    def _fitting(self, position: int, parameter: Tensor, saved: State, group: Group) -> State:
+        """A copy of a saved state for a parameter: arrays beside it, in the dtype that its updates are computed in."""
+        p = parameter.array
+        xp, dtype = array_module(p), np.promote_types(p.dtype, np.float32)
+        state: State = {}
+        for key, value in saved.items():
+            if value is None:  # so PyTorch writes a buffer that its options do not need
+                continue
+            if isinstance(value, bool | int | float):
+                state[key] = value
+                continue
+            array = np.asarray(value.get() if hasattr(value, "get") else value)
+            if array.ndim == 0 and (p.ndim > 0 or key in ("step", "mu_product")):
+                state[key] = int(array) if key == "step" else float(array)  # PyTorch keeps its numbers in tensors
+            elif array.shape != p.shape:
+                raise ValueError(
+                    f"{self._name}: {key} of parameter {position} has shape {array.shape} in the saved state, "
+                    f"the parameter has {p.shape}"
+                )
+            else:
+                state[key] = xp.array(array, dtype=dtype, order="C")
+        if state:
+            expected: State = {}
+            self.prepare(p.astype(dtype), expected, group)
+            if set(expected) != set(state):
+                raise ValueError(
+                    f"{self._name}: the saved state of parameter {position} holds {sorted(state)}, "
+                    f"expected {sorted(expected)}"
+                )
+        return state
+
+
+def followed_gradient(p: Array, g: Array, group: Group) -> Array:
+    """The gradient that is followed: the sign turned where a maximum is wanted, weight decay added."""
+    if group["maximize"]:
+        g = -g
+    if group["weight_decay"]:
+        g = g + group["weight_decay"] * p
+    return g
+
+
+def zeros(p: Array) -> Array:
+    """What a running average of the gradients of p starts from."""
+    array: Array = array_module(p).zeros(p.shape, dtype=p.dtype)
+    return array
+
+
+ParamsLike: TypeAlias = "Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Group]"
