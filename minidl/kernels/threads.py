@@ -146,7 +146,7 @@ class _BlasGuard:
                 self.before = [library.get_num_threads() for library in self.libraries]
                 for library, before in zip(self.libraries, self.before, strict=True):
                     if before != 1:
-                        library.set_num_threads(1)
+                        _set_blas_threads(library, 1)
             self.regions += 1
 
     def leave(self) -> None:
@@ -155,7 +155,18 @@ class _BlasGuard:
             if self.regions == 0:
                 for library, before in zip(self.libraries or (), self.before, strict=True):
                     if before != 1:
-                        library.set_num_threads(before)
+                        _set_blas_threads(library, before)
+
+
+def _set_blas_threads(library: Any, n: int) -> None:
+    # threadpoolctl lets the first thread that asked decide and silently ignores the others, until it is told that
+    # the first is done. Regions overlap here, and the last to leave need not be the first that came.
+    let_go = getattr(library, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go(force=True)
+    library.set_num_threads(n)
+    if let_go is not None:
+        let_go(force=True)
 
 
 def _blas_libraries() -> list[Any]:
@@ -199,7 +210,7 @@ def _renew_after_fork() -> None:
     _blas = _BlasGuard()
     if held.regions and held.libraries:
         for library, before in zip(held.libraries, held.before, strict=False):
-            library.set_num_threads(before)
+            _set_blas_threads(library, before)
 
 
 _setup_lock = threading.Lock()

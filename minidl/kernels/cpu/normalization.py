@@ -25,9 +25,7 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     return mean, var
 
 
-def batch_norm(
-    x: Array, w: Array | None, b: Array | None, eps: float
-) -> tuple[Array, Array, Array, Array]:
+def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> tuple[Array, Array, Array, Array]:
     """See `reference.batch_norm`."""
     if not is_compiled(x, w, b) or x.ndim < 2 or x.size == 0:
         return portable.batch_norm(x, w, b, eps)

@@ -31,9 +31,7 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-def batch_norm(
-    x: Array, w: Array | None, b: Array | None, eps: float
-) -> tuple[Array, Array, Array, Array]:
+def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> tuple[Array, Array, Array, Array]:
     """Normalize each channel over the batch: y = (x − mean)·inv_std·w + b with inv_std = 1/√(var + eps).
 
     Arguments:

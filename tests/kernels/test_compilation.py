@@ -1,0 +1,61 @@
+"""What the compiler must not change: interpreted kernels give the same numbers, and a closed disk stops nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parents[1]
+
+
+def run_python(*arguments: str, **environment: str) -> str:
+    path = os.pathsep.join(filter(None, (str(PACKAGE), os.environ.get("PYTHONPATH", ""))))
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def test_interpreted_kernels_pass_the_same_tests() -> None:
+    """T31: NUMBA_DISABLE_JIT=1 runs the very source that is compiled."""
+    files = ["test_pooling.py", "test_normalization.py", "test_convolution.py"]
+    chosen = "auto and (formula or adjoint or nan or layout) or block_edges"
+    command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen]
+    output = run_python(*command, *[str(TESTS / name) for name in files], NUMBA_DISABLE_JIT="1")
+    assert " passed" in output
+
+
+USE = """
+import numpy as np
+from minidl.kernels import kernels_for
+x = np.ones((1, 1, 4, 6), np.float32)
+print(kernels_for(x).__name__, kernels_for(x).max_pool2d(x, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1), (4, 6))[0].sum())
+"""
+
+
+def test_kernels_compile_where_nothing_can_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "a file, not a folder"
+    blocked.write_text("")
+    output = run_python("-c", USE, NUMBA_CACHE_DIR=str(blocked))
+    assert output.split() == ["minidl.kernels.cpu", "24.0"]
+
+
+def test_a_redirected_stderr_stays_clean_and_the_cache_is_used(tmp_path: Path) -> None:
+    assert run_python("-c", USE, NUMBA_CACHE_DIR=str(tmp_path)).split() == ["minidl.kernels.cpu", "24.0"]
+    cached = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.nbc")}
+    assert cached
+    assert all(p.parts[len(tmp_path.parts)].startswith("minidl-") for p in cached)
+    run_python("-c", USE, NUMBA_CACHE_DIR=str(tmp_path))
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.nbc")} == cached
