@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minidl.autograd.variable import Variable
 from minidl.autograd.walk import seed_gradient, walk
+from minidl.backend import array_module
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -84,7 +85,7 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     gradients = walk(ys, seeds, wanted=xs, retain_graph=keep, create_graph=create_graph)
     if materialize_grads:
-        gradients = [Variable._wrap(x.array * 0) if g is None else g for x, g in zip(xs, gradients, strict=True)]
+        gradients = [Variable._wrap(array_module(x.array).zeros_like(x.array)) if g is None else g for x, g in zip(xs, gradients, strict=True)]
     elif not allow_unused and None in [g if g is None else 0 for g in gradients]:
         unused = next(i for i, g in enumerate(gradients) if g is None)
         raise RuntimeError(

@@ -118,7 +118,7 @@ class Function:
         self._hooks = None
         self.output_specs = None if single else tuple([(y.array.shape, y.array.dtype) for y in outputs])
         for index, y in enumerate(outputs):
-            if single or y.array.dtype.kind in "fc":
+            if y.array.dtype.kind in "fc":
                 y.creator, y.index, y._requires_grad = self, index, True
         save = self.inputs_to_save(needs)
         self._saved_inputs = tuple(
@@ -137,10 +137,12 @@ class Function:
         Raises:
             RuntimeError: one of them was changed since, so the gradient would be wrong.
         """
-        for i, saved in enumerate(self._saved_inputs or ()):
+        if not self._saved_inputs:
+            return (None,) * len(self.needs)
+        for i, saved in enumerate(self._saved_inputs):
             if saved is not None and saved[0].version != saved[1]:
                 raise RuntimeError(self._changed(f"input {i}", saved[0].array, saved[0].version - saved[1]))
-        return tuple([None if saved is None else saved[0] for saved in self._saved_inputs or ()])
+        return tuple([None if saved is None else saved[0] for saved in self._saved_inputs])
 
     @property
     def saved_outputs(self) -> tuple[Any, ...]:

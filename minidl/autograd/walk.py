@@ -53,7 +53,7 @@ class GradientTable:
             held.array += gradient.array
         else:
             self._grads[target] = total = held + gradient
-            if not total._requires_grad and total.array.ndim:
+            if not total._requires_grad and total.array.ndim and tape.recorder is None:
                 self._owned.add(target)
 
     def pop(self, target: Target) -> Tensor | None:
@@ -167,11 +167,11 @@ def walk(
             if not retain_graph:
                 node.release()
         if wanted is None:
-            _deliver(table, aliases, create_graph)
+            _deliver(table, aliases, create_graph, heard=listener is not None)
             return []
         for leaf in table.leaves():
             arrived = table.get(leaf)
-            for hook in leaf._hooks or ():
+            for hook in list(leaf._hooks or ()):
                 arrived = _result_of(hook, arrived)
             if arrived is not None:
                 found[leaf] = arrived
@@ -211,12 +211,15 @@ def _check(node: Function, gxs: Any) -> None:
             raise RuntimeError(f"detect_anomaly: the gradient of {node.name} with respect to input {i} has a nan")
 
 
-def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool) -> None:
-    """Add the completed gradients to the leaves; each leaf ends up with memory of its own."""
+def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool, heard: bool) -> None:
+    """Add the completed gradients to the leaves; each leaf ends up with memory of its own.
+
+    `heard` says that a recorder holds the gradients too.
+    """
     seen: set[int] = set()
     for leaf in table.leaves():
         gradient: Any = table.get(leaf)
-        for hook in leaf._hooks or ():
+        for hook in list(leaf._hooks or ()):
             gradient = _result_of(hook, gradient)
         if gradient.array.shape != leaf.array.shape or gradient.array.dtype != leaf.array.dtype:
             raise RuntimeError(
@@ -230,9 +233,9 @@ def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool)
                 leaf.grad.array += gradient.array
                 leaf.grad._written()
         elif create_graph:
-            leaf.grad = gradient
+            leaf.grad = gradient.clone()  # two leaves may have been given one tensor
         else:
-            shared = aliases.get(leaf, True) or leaf._hooks or id(gradient.array) in seen
+            shared = heard or aliases.get(leaf, True) or leaf._hooks or id(gradient.array) in seen
             array = _private(gradient.array) if not shared else gradient.array.copy()
             seen.add(id(array))
             leaf.grad = Variable._wrap(array)
@@ -265,5 +268,5 @@ def seed_gradient(output: Tensor, gradient: Any, caller: str) -> Tensor:
         raise RuntimeError(
             f"{caller}: the output has shape {output.array.shape}, but its gradient has {gradient.array.shape}"
         )
-    checked: Tensor = gradient
+    checked: Tensor = gradient.to(dtype=output.array.dtype)
     return checked
