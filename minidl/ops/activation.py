@@ -54,7 +54,7 @@ class ELU(Function):
     saves_inputs = (0,)
 
     def __init__(self, a: float) -> None:
-        self.a = a
+        self.a = float(a)
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
@@ -160,7 +160,7 @@ class Softplus(Function):
     saves_inputs = (0,)
 
     def __init__(self, beta: float, threshold: float) -> None:
-        self.beta, self.threshold = beta, threshold
+        self.beta, self.threshold = float(beta), float(threshold)
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)

@@ -101,7 +101,7 @@ class Cast(Function):
         return (cast(gy, self.before),)
 
 
-@op(Cast, example=lambda draw: {"x": draw(2, 3), "dtype": np.float64})
+@op(Cast, example=lambda draw: {"x": draw(2, 3), "dtype": np.float64}, oracle="richardson")
 def cast(x: Operand, dtype: Any) -> Tensor:
     """The tensor in another dtype; the tensor itself if it has that dtype already."""
     x = as_tensor(x)

@@ -133,7 +133,7 @@ class PowNumber(Function):
     saves_inputs = (0,)
 
     def __init__(self, n: float) -> None:
-        self.n = n
+        self.n = n if isinstance(n, int) else float(n)  # a NumPy float64 would widen float32
 
     def forward(self, x: Array) -> Array:
         return x**self.n
@@ -141,7 +141,7 @@ class PowNumber(Function):
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,) = self.saved_inputs
         if self.n == 0:
-            return (x * 0 * gy,)
+            return (gy * 0,)
         return (gy * (x if self.n == 2 else pow(x, self.n - 1)) * self.n,)
 
 
@@ -524,7 +524,7 @@ def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None
     if isinstance(min, numbers) and isinstance(max, numbers):
         if any(isinstance(bound, float) for bound in (min, max)):
             x = floating(x)
-        return Clamp(min, max)(x)
+        return Clamp(*[bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max)])(x)
     if min is not None:
         x = where(as_tensor(min) > x, *promoted(min, x))
     return x if max is None else where(as_tensor(max) < x, *promoted(max, x))

@@ -92,7 +92,8 @@ def _plain(index: Index, xp: Any) -> Index:
     if isinstance(index, Variable):
         if index.array.dtype.kind not in "iub":
             raise IndexError(f"index: a tensor index must be integer or bool, got {index.array.dtype.name}")
-        return int(index.array) if index.array.ndim == 0 and index.array.dtype.kind in "iu" else index.array
+        whole = index.array.ndim == 0 and index.array.dtype.kind in "iu"
+        return int(index.array) if whole else index.array.copy()  # the gradient needs it as it is now
     return xp.asarray(index) if isinstance(index, list) else index
 
 
@@ -114,7 +115,7 @@ def _integers(name: str, index: Operand, like: Array) -> Array:
     k = as_tensor(index).array
     if k.dtype.kind not in "iu":
         raise TypeError(f"{name}: the index must be an integer tensor, got {k.dtype.name}")
-    return k
+    return k.copy() if isinstance(index, Variable) else k  # the gradient needs it as it is now
 
 
 def _in_range(name: str, k: Array, size: int) -> None:
