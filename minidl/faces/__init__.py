@@ -1,0 +1,16 @@
+"""Recognizing faces: data, models, training, figures.
+
+>>> from minidl.faces import FaceRecognizer, datasets
+>>> data = datasets.load("generated")
+>>> recognizer = FaceRecognizer("eigen").fit(data.images[::2], data.labels[::2])
+>>> recognizer.predict(data.images[1::2]).shape
+(200,)
+"""
+
+from minidl.faces import datasets as datasets
+from minidl.faces import errors as errors
+from minidl.faces import metrics as metrics
+from minidl.faces import protocol as protocol
+from minidl.faces.errors import FaceError as FaceError
+from minidl.faces.normalise import normalise as normalise
+from minidl.faces.recognizer import FaceRecognizer as FaceRecognizer

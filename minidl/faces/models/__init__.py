@@ -1,0 +1,10 @@
+"""The networks that recognize faces, and what trains and asks them."""
+
+from __future__ import annotations
+
+from minidl.faces.models.classifier import NETWORKS as NETWORKS
+from minidl.faces.models.classifier import NetworkClassifier as NetworkClassifier
+from minidl.faces.models.cnn import FaceCNN as FaceCNN
+from minidl.faces.models.cnn import ResidualBlock as ResidualBlock
+from minidl.faces.models.cosine import CosineClassifier as CosineClassifier
+from minidl.faces.models.network import FaceNetwork as FaceNetwork

@@ -1,0 +1,247 @@
+"""A network behind the same four methods as eigenfaces and fisherfaces: fit, predict, represent, state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import minidl.nn.functional as F
+from minidl.autograd import no_grad
+from minidl.backend import Array, Device, Generator
+from minidl.faces.augment import CLEAN, TURNS
+from minidl.faces.errors import BadImage, BadModelFile, NotFitted
+from minidl.faces.models.cnn import FaceCNN
+from minidl.faces.models.network import FaceNetwork
+from minidl.faces.normalise import area_mean, local_contrast
+from minidl.faces.training import History, Plan, Recipe, progress_bar, train
+from minidl.kernels.threads import single_threaded_blas
+from minidl.tensor import Tensor
+
+Build = Callable[[int, tuple[int, int], Generator], FaceNetwork]
+
+NETWORKS: Final[dict[str, Build]] = {
+    "cnn": lambda people, size, generator: FaceCNN(people, size, generator=generator),
+}
+"""How each network is made from the number of people, the size of its input, and a source of first weights."""
+INPUT_PIXELS: Final = 56 * 46
+"""Faces are shrunk to about so many pixels."""
+SMALLEST: Final = 16
+"""The least number of rows and of columns that is left after shrinking."""
+AT_ONCE: Final = 64
+"""How many faces go through the network together when it is asked; bounds the memory."""
+
+
+def input_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """The (rows, columns) that a network sees of images of this size: the same shape, about `INPUT_PIXELS`.
+
+    Arguments:
+        image_size: (rows, columns) of the images.
+
+    Raises:
+        BadImage: too few rows or columns are left to show a face.
+
+    >>> input_size((112, 92)), input_size((40, 40))
+    ((56, 46), (40, 40))
+    """
+    rows, columns = image_size
+    factor = max(1.0, math.sqrt(rows * columns / INPUT_PIXELS))
+    size = round(rows / factor), round(columns / factor)
+    if min(size) < SMALLEST:
+        raise BadImage(
+            f"images of {rows}×{columns} pixels (rows × columns) leave {size[0]}×{size[1]} to the network, which needs "
+            f"{SMALLEST}×{SMALLEST}: use larger images, or cut them to the face"
+        )
+    return size
+
+
+class NetworkClassifier:
+    """A network that names people, with all it takes to train, ask and store it.
+
+    Arguments:
+        name: one of `NETWORKS`.
+        image_size: (rows, columns) of the images.
+        device: where it computes.
+        seed: of weights, order, dropout and augmentation.
+        recipe: how it is trained.
+
+    Raises:
+        BadImage: the images are too small.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        image_size: tuple[int, int],
+        device: Device | str = "cpu",
+        seed: int = 0,
+        recipe: Recipe = Recipe(),  # noqa: B008  # immutable
+    ) -> None:
+        self.name, self.size, self.device, self.seed, self.recipe = name, input_size(image_size), device, seed, recipe
+        self.history = History()
+        self._network: FaceNetwork | None = None
+        self._gallery: dict[str, Array] = {}
+
+    @property
+    def network(self) -> FaceNetwork:
+        """The trained network.
+
+        Raises:
+            NotFitted: there is none yet.
+        """
+        if self._network is None:
+            raise NotFitted(f"this {self.name} recognizer has learned nothing yet: call fit(images, labels) first")
+        return self._network
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers were learned."""
+        return sum(p.array.size for p in self.network.parameters())
+
+    def fit(
+        self,
+        images: Array,
+        codes: Array,
+        epochs: int | None = None,
+        augment: bool = True,
+        validation: tuple[Array, Array] | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Train the network from new weights, and remember the training faces by their embeddings.
+
+        Arguments:
+            images: (n, h, w) uint8.
+            codes: (n,) int64, who each image shows, as 0 … people - 1, everybody at least once.
+            epochs: passes over the images; by default the steps of the recipe, however many images there are.
+            augment: whether the network sees changed images too (`CLEAN`; `TURNS` where each person has one image).
+            validation: (images, codes) to measure the error on during training; nothing is chosen by it.
+            progress: whether to show a bar on a terminal.
+
+        Returns:
+            Itself.
+        """
+        people, images_each = int(codes.max()) + 1, len(codes) / (int(codes.max()) + 1)
+        recipe = self.recipe
+        if epochs is not None:
+            recipe = replace(recipe, steps=math.ceil(epochs * len(images) / recipe.batch))
+        change = (TURNS if images_each == 1 else CLEAN) if augment else None
+        small = area_mean(images, self.size)
+        network = NETWORKS[self.name](people, self.size, Generator(self.seed)).to(self.device)
+
+        def sample(planned: Plan) -> NDArray[np.float32]:
+            faces = small[planned.indices]
+            if change is not None:
+                keys = np.stack([np.full_like(planned.epochs, self.seed), planned.epochs, planned.indices], 1)
+                faces = change(faces, keys)
+            return local_contrast(faces)[:, None]
+
+        def validate() -> float:
+            assert validation is not None
+            return float(np.mean(self._ask(network, validation[0])[1].argmax(1) != validation[1]))
+
+        with progress_bar(progress, recipe.steps) as watch:
+            history = train(
+                network,
+                sample,
+                np.asarray(codes, np.int64),
+                recipe,
+                seed=self.seed,
+                device=self.device,
+                validate=validate if validation is not None else None,
+                watch=watch,
+            )
+        # Only now: a training that was interrupted leaves what was learned before.
+        self._network, self.history = network.eval(), history
+        self._gallery = {"embeddings": self.represent(images), "codes": np.asarray(codes, np.int64).copy()}
+        return self
+
+    def predict(self, images: Array) -> NDArray[np.int64]:
+        """Who each image shows, by the mean of the log-probabilities of the image and of its mirror image.
+
+        Arguments:
+            images: (n, h, w) uint8.
+
+        Returns:
+            (n,) int64.
+        """
+        return np.asarray(self._ask(self.network, images)[1].argmax(1), np.int64)
+
+    def represent(self, images: Array) -> NDArray[np.float32]:
+        """The embeddings: the mean direction of the image and of its mirror image.
+
+        Arguments:
+            images: (n, h, w) uint8.
+
+        Returns:
+            (n, d) float32, rows of length 1.
+        """
+        return self._ask(self.network, images)[0]
+
+    @property
+    def gallery(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The embeddings of the training images, (n, d), and who they show, (n,)."""
+        self.network  # noqa: B018  # raises where there is none
+        return self._gallery["embeddings"], self._gallery["codes"]
+
+    def _ask(self, network: FaceNetwork, images: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embeddings and log-probabilities, both over image and mirror image."""
+        training = network.training
+        network.eval()
+        found = []
+        try:
+            with no_grad(), single_threaded_blas():
+                for start in range(0, len(images), AT_ONCE):
+                    small = area_mean(images[start : start + AT_ONCE], self.size)
+                    x = local_contrast(np.concatenate([small, small[:, :, ::-1]]))[:, None]
+                    embeddings = network.embed(Tensor(x).to(self.device))
+                    chances = F.log_softmax(network.classifier(embeddings), 1)
+                    pair = (2, len(small), -1)
+                    directions = F.normalize(F.normalize(embeddings).reshape(pair).sum(0))
+                    found.append((directions.cpu().numpy(), chances.reshape(pair).mean(0).cpu().numpy()))
+        finally:
+            network.train(training)
+        return np.concatenate([e for e, _ in found]), np.concatenate([c for _, c in found])
+
+    def state(self) -> dict[str, Array]:
+        """Everything that was learned, as named arrays, for `restore`.
+
+        Raises:
+            NotFitted: `fit` was not called.
+        """
+        learned = {f"network.{key}": x.cpu().numpy() for key, x in self.network.state_dict().items()}
+        return {**learned, **{f"gallery.{key}": x for key, x in self._gallery.items()}}
+
+    def restore(self, state: Mapping[str, Array], people: int) -> Self:
+        """Become what `state` was taken from.
+
+        Arguments:
+            state: named arrays.
+            people: how many the network tells apart.
+
+        Returns:
+            Itself.
+
+        Raises:
+            BadModelFile: arrays are missing or do not fit.
+        """
+        network = NETWORKS[self.name](people, self.size, Generator(0))
+        gallery = {key: np.asarray(state.get(f"gallery.{key}", ())) for key in ("embeddings", "codes")}
+        try:
+            network.load_state_dict(
+                {key.removeprefix("network."): x for key, x in state.items() if key.startswith("network.")}
+            )
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise BadModelFile(f"this {self.name} model does not fit its network ({reason}); train it again") from error
+        codes, embeddings = gallery["codes"], gallery["embeddings"]
+        if embeddings.ndim != 2 or codes.shape != embeddings.shape[:1] or not np.isin(codes, range(people)).all():
+            raise BadModelFile(
+                f"this {self.name} model is damaged: it has embeddings of shape {embeddings.shape} for {len(codes)} "
+                "images of its people; train it again"
+            )
+        self._network, self._gallery = network.to(self.device).eval(), gallery
+        return self

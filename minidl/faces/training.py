@@ -1,0 +1,231 @@
+"""Training a face network: the recipe, the loop, and batches made ready in the background.
+
+What is learned depends on the images and the seed alone: the order of the images and what happens to each of them
+are keyed by (seed, epoch, index), weights and dropout come from one generator, and kernels and BLAS give the same
+bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import Full, Queue
+from types import TracebackType
+from typing import Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import minidl.nn.functional as F
+from minidl import nn, optim
+from minidl.backend import Device
+from minidl.faces.models.network import FaceNetwork
+from minidl.kernels.threads import single_threaded_blas
+from minidl.tensor import Tensor
+
+Indices = NDArray[np.int64]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        steps: how many batches, however many images there are.
+        batch: images a batch.
+        learning_rate: the highest one of AdamW.
+        weight_decay: of the weights; biases and the factors of batch normalisation are left alone.
+        warm_up: the share of the steps in which the rate rises linearly; then it falls along a cosine to 0.
+        clip: the longest gradient, over all parameters.
+    """
+
+    steps: int = 400
+    batch: int = 48
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.1
+    clip: float = 2.0
+
+
+@dataclass
+class History:
+    """What happened in training.
+
+    Attributes:
+        loss: of each step.
+        learning_rate: of each step.
+        validation: step → share of the validation images that were named wrongly after it.
+        seconds: of the whole training, by the clock.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    validation: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Plan(NamedTuple):
+    """Which images a batch shows, and in which epoch each of them stands."""
+
+    epochs: Indices
+    indices: Indices
+
+
+def plan(step: int, images: int, batch: int, seed: int) -> Plan:
+    """The images of one step: every epoch is all images in a new order, and a batch may reach into the next epoch.
+
+    Arguments:
+        step: counted from 0.
+        images: how many there are.
+        batch: how many a step takes.
+        seed: of the orders.
+
+    >>> plan(1, images=3, batch=2, seed=0).epochs.tolist()
+    [0, 1]
+    """
+    at = np.arange(step * batch, (step + 1) * batch)
+    epochs = at // images
+    orders = {int(epoch): np.random.default_rng([seed, epoch]).permutation(images) for epoch in np.unique(epochs)}
+    indices = np.array([orders[epoch][k % images] for epoch, k in zip(epochs.tolist(), at.tolist(), strict=True)])
+    return Plan(epochs, indices)
+
+
+def train(
+    network: FaceNetwork,
+    sample: Callable[[Plan], NDArray[np.float32]],
+    codes: Indices,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: Device | str = "cpu",
+    validate: Callable[[], float] | None = None,
+    watch: Callable[[int, float], None] | None = None,
+) -> History:
+    """Train a network to tell people apart, by cross-entropy.
+
+    Arguments:
+        network: whose parameters change; in training mode afterwards.
+        sample: the faces of a plan, (batch, 1, H, W) float32; called in another thread, ahead of the step.
+        codes: (n,) int64, who each image shows, as 0 … people - 1.
+        recipe: steps and rates.
+        seed: of the order of the images.
+        device: where the network is.
+        validate: called ten times on the way; its result goes into the history.
+        watch: called after each step with its number, from 1, and its loss.
+
+    Returns:
+        The history.
+    """
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = optim.AdamW(groups, lr=recipe.learning_rate)
+    rising = min(round(recipe.warm_up * recipe.steps), recipe.steps - 1)
+    schedule = optim.lr_scheduler.WarmupCosine(optimizer, rising, recipe.steps)
+    history = History()
+    started = time.perf_counter()
+
+    def prepare(step: int) -> tuple[NDArray[np.float32], Indices]:
+        planned = plan(step, len(codes), recipe.batch, seed)
+        return sample(planned), codes[planned.indices]
+
+    with single_threaded_blas(), Prefetched(prepare, recipe.steps) as batches:
+        for step, (faces, people) in enumerate(batches):
+            network.train()
+            history.learning_rate.append(schedule.get_last_lr()[0])
+            loss = F.cross_entropy(network(Tensor(faces).to(device)), Tensor(people).to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+            optimizer.step()
+            schedule.step()
+            history.loss.append(float(loss.item()))
+            if validate is not None and (step + 1) % max(1, recipe.steps // 10) == 0:
+                history.validation[step + 1] = validate()
+            if watch is not None:
+                watch(step + 1, history.loss[-1])
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+class Prefetched(Generic[T]):
+    """The results of make(0), make(1), … make(count - 1), made ahead by one other thread.
+
+    Arguments:
+        make: called in the other thread, in order.
+        count: how many results there are.
+        ahead: how many may wait at most.
+
+    Leaving the `with` block stops the thread, whatever the reason. An error in `make` is raised where its result would
+    have been handed out.
+
+    >>> with Prefetched(lambda k: k * k, 3) as squares:
+    ...     list(squares)
+    [0, 1, 4]
+    """
+
+    def __init__(self, make: Callable[[int], T], count: int, ahead: int = 4) -> None:
+        self._make, self._count = make, count
+        self._ready: Queue[tuple[T | None, BaseException | None]] = Queue(ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="minidl-faces-batches", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        for _ in range(self._count):
+            made, error = self._ready.get()
+            if error is not None:
+                raise error
+            yield made  # type: ignore[misc]  # where there is no error there is a result
+
+    def _work(self) -> None:
+        for k in range(self._count):
+            try:
+                made: tuple[T | None, BaseException | None] = (self._make(k), None)
+            except BaseException as error:  # noqa: BLE001  # handed to whoever takes the result
+                made = (None, error)
+            while not self._stopped.is_set():
+                try:
+                    self._ready.put(made, timeout=0.1)
+                    break
+                except Full:
+                    continue
+            if self._stopped.is_set() or made[1] is not None:
+                return
+
+
+@contextmanager
+def progress_bar(show: bool, steps: int) -> Iterator[Callable[[int, float], None] | None]:
+    """A bar on the terminal with the loss; nothing in a pipe, or where `rich` is not installed."""
+    if not show or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    except ImportError:
+        yield None
+        return
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} steps, loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=steps, loss=float("nan"))
+        yield lambda step, loss: bar.update(task, completed=step, loss=loss)
