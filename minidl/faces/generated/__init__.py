@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minidl.faces.errors import BadDataset
 from minidl.faces.generated.circumstances import DIFFICULTIES, EXPRESSIONS, draw_nuisance
+from minidl.faces.generated.head import build
 from minidl.faces.generated.parameters import Parameters, draw_identity
 from minidl.faces.generated.scene import eye_positions, render
 
@@ -85,10 +86,11 @@ def generated_faces(
     identities = [draw_identity(seed, person) for person in range(people)]
     nuisances: list[Parameters] = []
     for person, identity in enumerate(identities):
+        shape = build(identity)
         for picture in range(per_person):
             nuisance = draw_nuisance(seed, person, picture, identity, difficulty)
-            images[len(nuisances)] = render(identity, nuisance, (height, width), channels)
-            eyes[len(nuisances)] = eye_positions(identity, nuisance, (height, width))
+            images[len(nuisances)] = render(identity, shape, nuisance, (height, width), channels)
+            eyes[len(nuisances)] = eye_positions(identity, shape, nuisance, (height, width))
             nuisances.append(nuisance)
     truth = _columns(nuisances)
     return GeneratedFaces(

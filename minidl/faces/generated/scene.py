@@ -7,14 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from minidl.backend import Array
 from minidl.faces.generated import features, hair, skin
 from minidl.faces.generated.head import (
+    Build,
     Plane,
     Pose,
     Surface,
     bell,
-    hair_profile,
-    head_profile,
     meet,
     pose,
     relief,
@@ -78,11 +78,11 @@ def centre_of(n: Parameters, size: tuple[int, int]) -> tuple[float, float]:
     return size[1] / 2 + n["shift_x"] * whole, size[0] * 0.47 + n["shift_y"] * whole
 
 
-def eye_positions(p: Parameters, n: Parameters, size: tuple[int, int]) -> NDArray[np.float32]:
+def eye_positions(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int]) -> NDArray[np.float32]:
     """Where the centres of both eyes are seen: (2, 2) float32 pixels (x, y), the picture's left eye first."""
-    view, profile = pose(n), head_profile(p)
+    view = pose(n)
     y = np.full((1, 1), p["eye_y"], dtype=np.float32)
-    w2, d2 = profile.at(y)
+    w2, d2 = shape.skull.at(y)
     z = float((relief(np.full_like(y, p["eye_x"]), y, p, n) + np.sqrt(d2 * (1 - p["eye_x"] ** 2 / w2)))[0, 0])
     unit, roll = unit_of(size) * n["scale"], math.radians(n["roll"])
     cx, cy = centre_of(n, size)
@@ -95,11 +95,12 @@ def eye_positions(p: Parameters, n: Parameters, size: tuple[int, int]) -> NDArra
     return np.array(found, dtype=np.float32)
 
 
-def render(p: Parameters, n: Parameters, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+def render(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], channels: int) -> Array:
     """One picture.
 
     Arguments:
         p, n: identity and circumstances.
+        shape: of the person's skull and hair.
         size: (height, width) in pixels.
         channels: 1 or 3.
 
@@ -108,8 +109,8 @@ def render(p: Parameters, n: Parameters, size: tuple[int, int], channels: int) -
     """
     frame = _Frame(n, size, channels)
     view = pose(n)
-    head = meet(frame.x, frame.y, view, head_profile(p), p, n, bare=True)
-    shell = meet(frame.x, frame.y, view, hair_profile(p), p, n, bare=False)
+    head = meet(frame.x, frame.y, view, shape.skull, p, n, bare=True)
+    shell = meet(frame.x, frame.y, view, shape.hair, p, n, bare=False)
     run = hair.strands(shell, p, n, frame.pixel)
     grown = hair.growth(shell, p, n, run, frame.pixel)
     locks = hair.hair_canvas(p, run, channels)
@@ -121,8 +122,8 @@ def render(p: Parameters, n: Parameters, size: tuple[int, int], channels: int) -
     ears = style not in (LONG, BOB)
     if ears:
         _ear(frame, p, view, near=False)
-    shape = smoothstep(-0.7 * frame.pixel, 0.7 * frame.pixel, head.inside)
-    frame.over(shape, *_face(frame, head, p, n))
+    outline = smoothstep(-0.7 * frame.pixel, 0.7 * frame.pixel, head.inside)
+    frame.over(outline, *_face(frame, head, p, n))
     if ears:
         _ear(frame, p, view, near=True)
     thick = 0.02 if style in (BALD, RECEDING) else 0.05
@@ -213,7 +214,7 @@ def _glasses(frame: _Frame, head: Surface, p: Parameters, n: Parameters, view: P
     if n["sunglasses"]:
         lay(frame.canvas, 0.93 * lens, ink((0.012, 0.012, 0.014), channels))
     glare = smoothstep(0.35, 0.8, np.sin((x * 0.8 + y) * 9 + 3 * n["strands"] + 40 * n["light_x"]))
-    lay(frame.canvas, 0.11 * lens * glare, ink((0.9, 0.9, 0.95), channels))
+    lay(frame.canvas, 0.07 * lens * glare, ink((0.9, 0.9, 0.95), channels))
     shade = bell((radius - 1.12) * (0.5 * (wide + tall) / 0.03))
     stain(frame.canvas, 0.25 * shade * (head.inside > 0), ink((0.6, 0.5, 0.5), channels))
     dark = p["glasses_dark"]

@@ -94,8 +94,8 @@ def _beard(canvas: Canvas, s: Surface, ax: Plane, p: Parameters, n: Parameters, 
         1.25 * p["mouth_width"], 0.8 * p["mouth_width"], ax
     )
     over *= 1 - 0.5 * bell(ax * (1 / 0.02))
-    hairs = texture("grain", s.x * 95 + 300 * p["texture"], y * 55)
-    fine = np.clip(1 + 0.22 * hairs, 0, 1.5)
+    hairs = texture("grain", s.x * 120 + 300 * p["texture"], y * 80)
+    fine = np.clip(1 + 0.16 * hairs, 0, 1.5)
     stubble = 0.30 * max(0.0, p["masculine"] - 0.6) / 0.4 * (1 - p["grey"])
     cover = np.maximum(jaw * max(p["beard"] ** 0.5, stubble), over * max(p["moustache"], 0.6 * stubble))
     lay(canvas, np.clip(0.93 * cover * fine, 0, 1), ink(hair_colour(p), channels) * (1 + 0.25 * hairs))
