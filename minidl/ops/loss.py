@@ -1,0 +1,420 @@
+r"""Losses: how wrong is a prediction, as one number that can be differentiated.
+
+Two losses carry the name cross-entropy, and they are not the same:
+
+    binary      −t ln p − (1 − t) ln(1 − p)    one yes-or-no question, p from a sigmoid
+    of classes  −Σ_k t_k ln p_k                one of K classes, p from a softmax
+
+Document 001 prints the binary formula and uses it for classes (ERRATA 001-F1, 001-F9). For p = (.7, .2, .1) and the
+first class the second gives 0.357 and the first, over the one-hot vector, 0.685 in sum and 0.228 in the mean: another
+loss with other gradients. Both are computed here from logits, the scores before sigmoid or softmax, because
+ln(softmax(x)) rounds to −∞ where x − ln Σ eˣ is an ordinary number.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl.autograd.function import Function, Needs
+from minidl.backend import Array, array_module
+from minidl.ops.activation import log_softmax, softplus
+from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
+from minidl.ops.elementwise import abs, exp, log, log1p, mul, where
+from minidl.ops.fused import Fused
+from minidl.ops.index import getitem
+from minidl.ops.reduce import mean, sum
+from minidl.ops.registry import DISTINCT, UNIT, op
+from minidl.ops.shape import movedim, reshape
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+
+def _reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
+    """The single losses themselves, their mean or their sum."""
+    if reduction == "mean":
+        return mean(losses)
+    if reduction == "sum":
+        return sum(losses)
+    if reduction == "none":
+        return losses
+    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+# ── one of K classes ──────────────────────────────────────────────────────────────────────────────
+
+
+class SoftmaxCrossEntropy(Fused):
+    """Cross-entropy of each row of logits (N, K) with its label; the labels are constants."""
+
+    formula = r"y_n = \ln \textstyle\sum_k e^{x_{nk}} - x_{n,c_n}"
+    adjoint = r"\bar x_{nk} = \left( \operatorname{softmax}(x_n)_k - [k = c_n] \right) \bar y_n"
+    __slots__ = ("labels",)
+
+    def __init__(self, labels: Array) -> None:
+        self.labels = labels
+
+    def composite(self, x: Tensor) -> Tensor:
+        return -_pick(log_softmax(x, 1), self.labels)
+
+    def forward(self, x: Array) -> Array:
+        xp = array_module(x)
+        rows = xp.arange(x.shape[0])
+        y = x - x.real.max(axis=1, keepdims=True)
+        chosen = y[rows, self.labels]
+        p = xp.exp(y, out=y)
+        total = p.sum(axis=1, dtype=np.float32 if x.dtype == np.float16 else None)
+        p /= total[:, None].astype(x.dtype, copy=False)
+        self.buffers = (p,)
+        return xp.log(total).astype(x.dtype, copy=False) - chosen
+
+    def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
+        gx = self.buffers[0] * gy[:, None]
+        gx[array_module(gx).arange(gx.shape[0]), self.labels] -= gy
+        return (gx,)
+
+
+def _pick(x: Tensor, labels: Array) -> Tensor:
+    """x[n, c_n] for every row n."""
+    return getitem(x, (array_module(labels).arange(labels.shape[0]), labels))
+
+
+def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) -> tuple[Tensor, Array, Array]:
+    """Scores as rows (M, K), the labels (M,) and which of them count; an ignored label becomes 0.
+
+    Raises:
+        RuntimeError: labels that are not integers.
+        ValueError: labels and scores of different shape.
+        IndexError: a label that is no class.
+    """
+    x, labels = floating(input), target.array
+    shape = x.array.shape
+    if not shape:
+        raise ValueError(f"{name}: the scores need a dimension of classes, got a single number")
+    axis = 0 if len(shape) == 1 else 1
+    K, expected = shape[axis], shape[:axis] + shape[axis + 1 :]
+    if labels.dtype.kind not in "iu":
+        raise RuntimeError(
+            f"{name}: labels must be integers, got {labels.dtype.name} of shape {labels.shape}; "
+            f"class probabilities are floats of the scores' shape {shape}"
+        )
+    if labels.shape != expected:
+        raise ValueError(f"{name}: scores of shape {shape} want labels of shape {expected}, got {labels.shape}")
+    counted = labels != ignore_index
+    wrong = counted & ((labels < 0) | (labels >= K))
+    if bool(wrong.any()):
+        at = tuple([int(i[0]) for i in wrong.reshape(labels.shape or 1).nonzero()])[: labels.ndim]
+        raise IndexError(f"{name}: label {int(labels[at])} at {at} is no class: labels lie in [0, {K})")
+    rows = x if len(shape) == 2 else reshape(movedim(x, axis, -1), (labels.size, K))
+    labels = array_module(labels).where(counted, labels, 0).reshape(-1)
+    return rows, labels, counted.reshape(-1)
+
+
+def _class_weights(name: str, weight: Operand | None, like: Tensor) -> Tensor | None:
+    if weight is None:
+        return None
+    w = promoted(weight, like.detach())[0]
+    if w.array.shape != like.array.shape[1:]:
+        raise RuntimeError(f"{name}: weight must have shape {like.array.shape[1:]}, got {w.array.shape}")
+    return w
+
+
+def _over_labels(name: str, losses: Tensor, labels: Array, counted: Array, weight: Tensor | None, reduction: str,
+                 shape: tuple[int, ...]) -> Tensor:  # fmt: skip
+    """Weigh and reduce the losses of single labels; ignored ones weigh nothing."""
+    xp = array_module(labels)
+    if weight is None and bool(counted.all()):
+        return _reduced(name, reshape(losses, shape), reduction)
+    zero = xp.zeros((), losses.array.dtype)
+    losses = where(counted, losses, zero)
+    if weight is None:
+        share = as_tensor(counted.astype(zero.dtype))
+    else:
+        share = where(counted, getitem(weight, labels), zero)
+        losses = losses * share
+    if reduction != "mean":
+        return _reduced(name, reshape(losses, shape), reduction)
+    total = sum(share)
+    return sum(losses) / total if total.array != 0 else sum(losses) * math.nan
+
+
+@op(SoftmaxCrossEntropy, orders=3,
+    example=lambda draw: {"input": draw(4, 3, 2), "target": np.array([[0, 2], [1, 1], [-100, 0], [2, 2]])})  # fmt: skip
+def cross_entropy(input: Operand, target: Operand, weight: Operand | None = None, *, ignore_index: int = -100,
+                  reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:  # fmt: skip
+    r"""The loss of a classifier: $-\ln p_c$, where $p$ is the softmax of the scores and $c$ the right class.
+
+    With $x$ the scores, $-\ln p_c = \ln\sum_k e^{x_k} - x_c$, with gradient $p_k - [k = c]$. It is not the formula that
+    document 001 prints, which is the binary one (ERRATA 001-F1, 001-F9).
+
+    Arguments:
+        input: logits, (N, K), (K,) or (N, K, d1, …).
+        target: integer labels in [0, K), of shape (N,), () or (N, d1, …); or class probabilities, floats of the
+            shape of `input`.
+        weight: (K,), how much each class counts.
+        ignore_index: a label that does not count, for padding.
+        reduction: "mean" (with weights, the weighted mean), "sum" or "none".
+        label_smoothing: ε; the right class shall have probability 1 − ε + ε/K, the others ε/K.
+
+    Returns:
+        One number, or with "none" the losses in the shape of the labels.
+
+    Raises:
+        IndexError: a label that is no class.
+        RuntimeError, ValueError: shapes or dtypes that do not fit.
+
+    >>> import minidl as dl
+    >>> cross_entropy(dl.tensor([[2.0, 1.0, 0.0]]), dl.tensor([0]))
+    tensor(0.4076)
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    t = as_tensor(target)
+    if t.array.dtype.kind in "fc" and t.array.shape == as_tensor(input).array.shape:
+        return _soft_cross_entropy(floating(input), t, weight, ignore_index, reduction, label_smoothing)
+    x, labels, counted = _class_rows("cross_entropy", input, t, ignore_index)
+    w = _class_weights("cross_entropy", weight, x)
+    if not x.array.size:
+        return _reduced("cross_entropy", reshape(sum(x, 1), t.array.shape), reduction)
+    if not label_smoothing:
+        losses = SoftmaxCrossEntropy(labels)(x)
+        return _over_labels("cross_entropy", losses, labels, counted, w, reduction, t.array.shape)
+    logp = log_softmax(x, 1)
+    sharp = _over_labels("cross_entropy", -_pick(logp, labels), labels, counted, w, "none", (labels.size,))
+    spread = where(counted, -sum(logp if w is None else logp * w, 1), as_tensor(x.array.real.dtype.type(0)))
+    losses = sharp * (1 - label_smoothing) + spread * (label_smoothing / x.array.shape[1])
+    if reduction != "mean":
+        return _reduced("cross_entropy", reshape(losses, t.array.shape), reduction)
+    counts = counted.astype(x.array.real.dtype)
+    total = sum(mul(counts, 1 if w is None else getitem(w, labels)))
+    return sum(losses) / total if total.array != 0 else sum(losses) * math.nan
+
+
+def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Operand | None, ignore_index: int, reduction: str,
+                        label_smoothing: float) -> Tensor:  # fmt: skip
+    """Cross-entropy with class probabilities in place of labels."""
+    if ignore_index >= 0:
+        raise RuntimeError(f"cross_entropy: ignore_index={ignore_index} needs labels, the target has probabilities")
+    axis = min(x.array.ndim - 1, 1)
+    K = x.array.shape[axis]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / K
+    losses = -target * log_softmax(x, axis)
+    if weight is not None:
+        losses = losses * reshape(promoted(weight, x)[0], (K, *(1,) * (x.array.ndim - 1 - axis)))
+    losses = sum(losses, axis)
+    return _reduced("cross_entropy", losses, reduction)
+
+
+@op(formula=r"y = -\tfrac1N \sum_n x_{n,c_n}", adjoint=r"\bar x_{nk} = -\tfrac1N [k = c_n]\, \bar y",
+    example=lambda draw: {"input": draw(4, 3), "target": np.array([0, 2, 1, 1]), "weight": draw(3)})  # fmt: skip
+def nll_loss(input: Operand, target: Operand, weight: Operand | None = None, *, ignore_index: int = -100,
+             reduction: str = "mean") -> Tensor:  # fmt: skip
+    """The negative log-likelihood: minus the log-probability of the right class.
+
+    Arguments:
+        input: log-probabilities, from `log_softmax`. The others as in `cross_entropy`, with labels.
+    """
+    t = as_tensor(target)
+    x, labels, counted = _class_rows("nll_loss", input, t, ignore_index)
+    w = _class_weights("nll_loss", weight, x)
+    return _over_labels("nll_loss", -_pick(x, labels), labels, counted, w, reduction, t.array.shape)
+
+
+# ── yes or no ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _same_shape(name: str, input: Operand, target: Operand) -> tuple[Tensor, Tensor]:
+    x, t = promoted(floating(input), floating(target))
+    if x.array.shape != t.array.shape:
+        raise ValueError(f"{name}: predictions of shape {x.array.shape}, but targets of shape {t.array.shape}")
+    return x, t
+
+
+class BinaryCrossEntropy(Function):
+    """Binary cross-entropy of probabilities; logarithms stop at −100, so that a wrong certainty costs 100, not ∞."""
+
+    formula = r"y = -t \ln p - (1 - t) \ln(1 - p)"
+    adjoint = r"\bar p = \frac{p - t}{p (1 - p)}\, \bar y,\quad \bar t = \ln \frac{1 - p}{p}\, \bar y"
+
+    def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
+        return (0, 1) if needs[0] else (0,)
+
+    def forward(self, p: Array, t: Array) -> Array:
+        return (t - 1) * _log_floor(p, True) - t * _log_floor(p, False)
+
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        p, t = self.saved_inputs
+        gp = gt = None
+        if needs[0]:
+            slope = p * (1 - p)
+            smallest = max(1e-12, float(np.finfo(p.array.dtype).tiny))
+            gp = gy * (p - t) / where(slope.array.real > smallest, slope, as_tensor(slope.array.dtype.type(smallest)))
+        if needs[1]:
+            inside = (p.array.real > _SMALLEST) & (p.array.real < 1)
+            middle = where(inside, p, p * 0 + 0.5)
+            ends = as_tensor(_log_floor(p.array, True) - _log_floor(p.array, False))
+            gt = where(inside, gy * (log1p(-middle) - log(middle)), gy * ends)
+        return gp, gt
+
+
+_SMALLEST = math.exp(-100)
+
+
+def _log_floor(p: Array, other: bool) -> Array:
+    """ln p, or ln(1 − p), but never below −100."""
+    xp = array_module(p)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = xp.log1p(-p) if other else xp.log(p)
+    return xp.where(y.real < -100, p.dtype.type(-100), y)
+
+
+@op(
+    BinaryCrossEntropy, domain=UNIT, example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2), "weight": draw(2)}
+)
+def binary_cross_entropy(
+    input: Operand, target: Operand, weight: Operand | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    r"""The loss of a yes-or-no answer: $-t \ln p - (1 - t)\ln(1 - p)$. For classes see `cross_entropy` (ERRATA 001-F1).
+
+    Arguments:
+        input: probabilities p in [0, 1], any shape; `binary_cross_entropy_with_logits` takes scores and is safer.
+        target: t, of the same shape, usually 0 or 1.
+        weight: factors that broadcast to the shape.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        RuntimeError: a probability outside [0, 1].
+        ValueError: shapes that differ.
+
+    Source: the floor of −100 under both logarithms is PyTorch's.
+    """
+    p, t = _same_shape("binary_cross_entropy", input, target)
+    real = p.array.real
+    if real.size and not bool(((real >= 0) & (real <= 1)).all()):
+        raise RuntimeError(
+            f"binary_cross_entropy: probabilities lie in [0, 1], got values from {float(real.min()):g} to "
+            f"{float(real.max()):g}; for scores use binary_cross_entropy_with_logits"
+        )
+    losses = BinaryCrossEntropy()(p, t)
+    return _reduced("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
+
+
+@op(formula=r"y = t \ln(1 + e^{-x}) + (1 - t) \ln(1 + e^{x})", adjoint=r"\bar x = (\sigma(x) - t)\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2), "weight": draw(2),
+                          "pos_weight": draw(2)})  # fmt: skip
+def binary_cross_entropy_with_logits(input: Operand, target: Operand, weight: Operand | None = None, *,
+                                     reduction: str = "mean", pos_weight: Operand | None = None) -> Tensor:  # fmt: skip
+    r"""`binary_cross_entropy` of the sigmoid of scores, without overflow: both terms of the formula are positive.
+
+    Arguments:
+        input: logits, any shape. target: t, of the same shape.
+        weight: factors that broadcast to the shape.
+        reduction: "mean", "sum" or "none".
+        pos_weight: factors of the first term, how much a missed yes counts.
+    """
+    x, t = _same_shape("binary_cross_entropy_with_logits", input, target)
+    yes = t * softplus(-x, threshold=math.inf)
+    losses = (yes if pos_weight is None else yes * pos_weight) + (1 - t) * softplus(x, threshold=math.inf)
+    losses = losses if weight is None else losses * weight
+    return _reduced("binary_cross_entropy_with_logits", losses, reduction)
+
+
+# ── numbers ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _difference(name: str, input: Operand, target: Operand) -> Tensor:
+    """Prediction minus target. Shapes may broadcast, but that is warned of: (N, 1) − (N,) is (N, N)."""
+    x, t = promoted(floating(input), floating(target))
+    if x.array.shape != t.array.shape:
+        warnings.warn(
+            f"{name}: predictions of shape {x.array.shape} and targets of shape {t.array.shape} are broadcast; "
+            f"this is seldom meant",
+            stacklevel=3,
+        )
+    return x - t
+
+
+@op(formula=r"y = \tfrac1N \sum_n (x_n - t_n)^2", adjoint=r"\bar x_n = \tfrac2N (x_n - t_n)\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2)})  # fmt: skip
+def mse_loss(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
+    r"""The mean squared error, $\frac1N \sum_n (x_n - t_n)^2$; what document 001 calls the L2 loss (ERRATA 001-F2).
+
+    Arguments:
+        input, target: predictions and truth, of one shape.
+        reduction: "mean", "sum" or "none".
+    """
+    d = _difference("mse_loss", input, target)
+    return _reduced("mse_loss", d**2, reduction)
+
+
+@op(formula=r"y = \tfrac1N \sum_n |x_n - t_n|", adjoint=r"\bar x_n = \tfrac1N \operatorname{sign}(x_n - t_n)\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 9.3}, domain=DISTINCT,
+    oracle="richardson")  # fmt: skip
+def l1_loss(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
+    r"""The mean absolute error, $\frac1N \sum_n |x_n - t_n|$; arguments as in `mse_loss`."""
+    return _reduced("l1_loss", abs(_difference("l1_loss", input, target)), reduction)
+
+
+def _bowl(d: Tensor, edge: float) -> Tensor:
+    """d²/2 up to |d| = edge, from there on along the tangent."""
+    size = abs(d)
+    return where(size < edge, d * d * 0.5, (size - edge / 2) * edge)
+
+
+@op(formula=r"y = |d| < \beta \;?\; \tfrac{d^2}{2\beta} : |d| - \tfrac{\beta}{2},\quad d = x - t",
+    adjoint=r"\bar x = \operatorname{clip}(d / \beta, -1, 1)\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 0.1, "beta": 0.7}, domain=DISTINCT,
+    oracle="richardson")  # fmt: skip
+def smooth_l1_loss(input: Operand, target: Operand, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """The absolute error, with a parabola up to β in place of its kink; arguments otherwise as in `mse_loss`.
+
+    Source: Girshick, arXiv:1504.08083.
+    """
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    d = _difference("smooth_l1_loss", input, target)
+    return _reduced("smooth_l1_loss", _bowl(d, beta) / beta if beta else abs(d), reduction)
+
+
+@op(formula=r"y = |d| < \delta \;?\; \tfrac{d^2}{2} : \delta \left( |d| - \tfrac{\delta}{2} \right),\quad d = x - t",
+    adjoint=r"\bar x = \operatorname{clip}(d, -\delta, \delta)\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 0.1, "delta": 0.7}, domain=DISTINCT,
+    oracle="richardson")  # fmt: skip
+def huber_loss(
+    input: Operand, target: Operand, reduction: str = "mean", delta: float = 1.0, weight: Operand | None = None
+) -> Tensor:
+    """Half the squared error up to δ, from there on its tangent, so that outliers pull with a bounded force.
+
+    Source: Huber, Annals of Mathematical Statistics 35(1):73–101, 1964.
+    """
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    losses = _bowl(_difference("huber_loss", input, target), delta)
+    return _reduced("huber_loss", losses if weight is None else losses * weight, reduction)
+
+
+@op(formula=r"y = \tfrac1N \sum_n t_n (\ln t_n - x_n)", adjoint=r"\bar x_n = -\tfrac1N t_n\, \bar y",
+    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2)}, domain=UNIT)  # fmt: skip
+def kl_div(input: Operand, target: Operand, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    r"""The Kullback–Leibler divergence of a distribution t from a prediction, $\sum_n t_n (\ln t_n - x_n)$.
+
+    Arguments:
+        input: log-probabilities x. target: probabilities t; with `log_target` their logarithms.
+        reduction: "batchmean" divides the sum by the batch size, which is the divergence; "mean" by the number of
+            elements; "sum", "none".
+    """
+    x, t = promoted(floating(input), floating(target))
+    if log_target:
+        losses = exp(t) * (t - x)
+    else:
+        positive = t.array.real > 0
+        one = as_tensor(t.array.real.dtype.type(1))
+        losses = t * log(where(positive, t, one)) - t * x  # 0 ln 0 is 0
+    if reduction == "batchmean":
+        return sum(losses) / losses.array.shape[0]
+    return _reduced("kl_div", losses, reduction)
