@@ -277,7 +277,7 @@ class Tensor(Variable, results=True):
         def keep(gradient: Tensor) -> None:
             x = reference()
             if x is not None:
-                x.grad = gradient if x.grad is None else x.grad + gradient
+                x.grad = gradient.clone() if x.grad is None else x.grad + gradient
 
         self.register_hook(keep)
 

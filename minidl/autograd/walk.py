@@ -161,7 +161,7 @@ def walk(
                 if need and gx is not None:
                     table.add(edge, gx)
                     if type(edge) is not tuple:  # a second contribution makes a fresh sum
-                        aliases[edge] = edge not in aliases and any(gx.array is g.array for g in gys if g is not None)
+                        aliases[edge] = edge not in aliases and _held_elsewhere(gx.array, gys, node)
             if listener is not None:
                 listener.on_gradient(node, gy, gxs)
             if not retain_graph:
@@ -176,6 +176,15 @@ def walk(
             if arrived is not None:
                 found[leaf] = arrived
     return [found.get(target_of(x)) for x in wanted]
+
+
+def _held_elsewhere(array: Array, gys: list[Tensor | None], node: Function) -> bool:
+    """Whether a rule returned what came in or what it had saved, instead of an array of its own."""
+    if any(gy is not None and gy.array is array for gy in gys):
+        return True
+    if any(saved is not None and saved[0].array is array for saved in node._saved_inputs):
+        return True
+    return any(saved[0] is array for saved in node._saved_outputs or ())
 
 
 def _needed(node: Function, useful: set[Function], targets: dict[Target, None]) -> tuple[bool, ...]:
