@@ -79,7 +79,7 @@ class _Convolution(Module):
     def extra_repr(self) -> str:
         facts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         if isinstance(self.padding, str) or any(self.padding):
-            facts.append(f"padding={self.padding!r}" if isinstance(self.padding, str) else f"padding={self.padding}")
+            facts.append(f"padding={self.padding}")
         if set(self.dilation) != {1}:
             facts.append(f"dilation={self.dilation}")
         if any(self.output_padding):
