@@ -14,7 +14,6 @@ ln(softmax(x)) rounds to −∞ where x − ln Σ eˣ is an ordinary number.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,18 +22,18 @@ from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.ops.activation import log_softmax, softplus
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import abs, exp, log, log1p, mul, where
+from minidl.ops.elementwise import log, log1p, mul, where
 from minidl.ops.fused import Fused
 from minidl.ops.index import getitem
 from minidl.ops.reduce import mean, sum
-from minidl.ops.registry import DISTINCT, UNIT, op
+from minidl.ops.registry import UNIT, op
 from minidl.ops.shape import movedim, reshape
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 
-def _reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
+def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
     """The single losses themselves, their mean or their sum."""
     if reduction == "mean":
         return mean(losses)
@@ -128,7 +127,7 @@ def _over_labels(name: str, losses: Tensor, labels: Array, counted: Array, weigh
     """Weigh and reduce the losses of single labels; ignored ones weigh nothing."""
     xp = array_module(labels)
     if weight is None and bool(counted.all()):
-        return _reduced(name, reshape(losses, shape), reduction)
+        return reduced(name, reshape(losses, shape), reduction)
     zero = xp.zeros((), losses.array.dtype)
     losses = where(counted, losses, zero)
     if weight is None:
@@ -137,7 +136,7 @@ def _over_labels(name: str, losses: Tensor, labels: Array, counted: Array, weigh
         share = where(counted, getitem(weight, labels), zero)
         losses = losses * share
     if reduction != "mean":
-        return _reduced(name, reshape(losses, shape), reduction)
+        return reduced(name, reshape(losses, shape), reduction)
     total = sum(share)
     return sum(losses) / total if total.array != 0 else sum(losses) * math.nan
 
@@ -179,7 +178,7 @@ def cross_entropy(input: Operand, target: Operand, weight: Operand | None = None
     x, labels, counted = _class_rows("cross_entropy", input, t, ignore_index)
     w = _class_weights("cross_entropy", weight, x)
     if not x.array.size:
-        return _reduced("cross_entropy", reshape(sum(x, 1), t.array.shape), reduction)
+        return reduced("cross_entropy", reshape(sum(x, 1), t.array.shape), reduction)
     if not label_smoothing:
         losses = SoftmaxCrossEntropy(labels)(x)
         return _over_labels("cross_entropy", losses, labels, counted, w, reduction, t.array.shape)
@@ -188,7 +187,7 @@ def cross_entropy(input: Operand, target: Operand, weight: Operand | None = None
     spread = where(counted, -sum(logp if w is None else logp * w, 1), as_tensor(x.array.real.dtype.type(0)))
     losses = sharp * (1 - label_smoothing) + spread * (label_smoothing / x.array.shape[1])
     if reduction != "mean":
-        return _reduced("cross_entropy", reshape(losses, t.array.shape), reduction)
+        return reduced("cross_entropy", reshape(losses, t.array.shape), reduction)
     counts = counted.astype(x.array.real.dtype)
     total = sum(mul(counts, 1 if w is None else getitem(w, labels)))
     return sum(losses) / total if total.array != 0 else sum(losses) * math.nan
@@ -207,7 +206,7 @@ def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Operand | None, ignor
     if weight is not None:
         losses = losses * reshape(promoted(weight, x)[0], (K, *(1,) * (x.array.ndim - 1 - axis)))
     losses = sum(losses, axis)
-    return _reduced("cross_entropy", losses, reduction)
+    return reduced("cross_entropy", losses, reduction)
 
 
 @op(formula=r"y = -\tfrac1N \sum_n x_{n,c_n}", adjoint=r"\bar x_{nk} = -\tfrac1N [k = c_n]\, \bar y",
@@ -301,7 +300,7 @@ def binary_cross_entropy(
             f"{float(real.max()):g}; for scores use binary_cross_entropy_with_logits"
         )
     losses = BinaryCrossEntropy()(p, t)
-    return _reduced("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
+    return reduced("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
 
 
 @op(formula=r"y = t \ln(1 + e^{-x}) + (1 - t) \ln(1 + e^{x})", adjoint=r"\bar x = (\sigma(x) - t)\, \bar y",
@@ -321,100 +320,4 @@ def binary_cross_entropy_with_logits(input: Operand, target: Operand, weight: Op
     yes = t * softplus(-x, threshold=math.inf)
     losses = (yes if pos_weight is None else yes * pos_weight) + (1 - t) * softplus(x, threshold=math.inf)
     losses = losses if weight is None else losses * weight
-    return _reduced("binary_cross_entropy_with_logits", losses, reduction)
-
-
-# ── numbers ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def _difference(name: str, input: Operand, target: Operand) -> Tensor:
-    """Prediction minus target. Shapes may broadcast, but that is warned of: (N, 1) − (N,) is (N, N)."""
-    x, t = promoted(floating(input), floating(target))
-    if x.array.shape != t.array.shape:
-        warnings.warn(
-            f"{name}: predictions of shape {x.array.shape} and targets of shape {t.array.shape} are broadcast; "
-            f"this is seldom meant",
-            stacklevel=3,
-        )
-    return x - t
-
-
-@op(formula=r"y = \tfrac1N \sum_n (x_n - t_n)^2", adjoint=r"\bar x_n = \tfrac2N (x_n - t_n)\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2)})  # fmt: skip
-def mse_loss(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
-    r"""The mean squared error, $\frac1N \sum_n (x_n - t_n)^2$; what document 001 calls the L2 loss (ERRATA 001-F2).
-
-    Arguments:
-        input, target: predictions and truth, of one shape.
-        reduction: "mean", "sum" or "none".
-    """
-    d = _difference("mse_loss", input, target)
-    return _reduced("mse_loss", d**2, reduction)
-
-
-@op(formula=r"y = \tfrac1N \sum_n |x_n - t_n|", adjoint=r"\bar x_n = \tfrac1N \operatorname{sign}(x_n - t_n)\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 9.3}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def l1_loss(input: Operand, target: Operand, *, reduction: str = "mean") -> Tensor:
-    r"""The mean absolute error, $\frac1N \sum_n |x_n - t_n|$; arguments as in `mse_loss`."""
-    return _reduced("l1_loss", abs(_difference("l1_loss", input, target)), reduction)
-
-
-def _bowl(d: Tensor, edge: float) -> Tensor:
-    """d²/2 up to |d| = edge, from there on along the tangent."""
-    size = abs(d)
-    return where(size < edge, d * d * 0.5, (size - edge / 2) * edge)
-
-
-@op(formula=r"y = |d| < \beta \;?\; \tfrac{d^2}{2\beta} : |d| - \tfrac{\beta}{2},\quad d = x - t",
-    adjoint=r"\bar x = \operatorname{clip}(d / \beta, -1, 1)\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 0.1, "beta": 0.7}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def smooth_l1_loss(input: Operand, target: Operand, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """The absolute error, with a parabola up to β in place of its kink; arguments otherwise as in `mse_loss`.
-
-    Source: Girshick, arXiv:1504.08083.
-    """
-    if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    d = _difference("smooth_l1_loss", input, target)
-    return _reduced("smooth_l1_loss", _bowl(d, beta) / beta if beta else abs(d), reduction)
-
-
-@op(formula=r"y = |d| < \delta \;?\; \tfrac{d^2}{2} : \delta \left( |d| - \tfrac{\delta}{2} \right),\quad d = x - t",
-    adjoint=r"\bar x = \operatorname{clip}(d, -\delta, \delta)\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2) - 0.1, "delta": 0.7}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def huber_loss(
-    input: Operand, target: Operand, reduction: str = "mean", delta: float = 1.0, weight: Operand | None = None
-) -> Tensor:
-    """Half the squared error up to δ, from there on its tangent, so that outliers pull with a bounded force.
-
-    Source: Huber, Annals of Mathematical Statistics 35(1):73–101, 1964.
-    """
-    if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
-    losses = _bowl(_difference("huber_loss", input, target), delta)
-    return _reduced("huber_loss", losses if weight is None else losses * weight, reduction)
-
-
-@op(formula=r"y = \tfrac1N \sum_n t_n (\ln t_n - x_n)", adjoint=r"\bar x_n = -\tfrac1N t_n\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2)}, domain=UNIT)  # fmt: skip
-def kl_div(input: Operand, target: Operand, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    r"""The Kullback–Leibler divergence of a distribution t from a prediction, $\sum_n t_n (\ln t_n - x_n)$.
-
-    Arguments:
-        input: log-probabilities x. target: probabilities t; with `log_target` their logarithms.
-        reduction: "batchmean" divides the sum by the batch size, which is the divergence; "mean" by the number of
-            elements; "sum", "none".
-    """
-    x, t = promoted(floating(input), floating(target))
-    if log_target:
-        losses = exp(t) * (t - x)
-    else:
-        positive = t.array.real > 0
-        one = as_tensor(t.array.real.dtype.type(1))
-        losses = t * log(where(positive, t, one)) - t * x  # 0 ln 0 is 0
-    if reduction == "batchmean":
-        return sum(losses) / losses.array.shape[0]
-    return _reduced("kl_div", losses, reduction)
+    return reduced("binary_cross_entropy_with_logits", losses, reduction)

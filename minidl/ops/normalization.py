@@ -26,10 +26,10 @@ from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import rsqrt, where
+from minidl.ops.elementwise import rsqrt
 from minidl.ops.fused import Fused
-from minidl.ops.reduce import mean, norm
-from minidl.ops.registry import NONZERO, op
+from minidl.ops.reduce import mean
+from minidl.ops.registry import op
 from minidl.ops.shape import reshape
 
 if TYPE_CHECKING:
@@ -207,14 +207,14 @@ def layer_norm(input: Operand, normalized_shape: Sequence[int], weight: Operand 
     Raises:
         RuntimeError: shapes that do not fit.
     """
-    x, shape = floating(input), _shape_at_end("layer_norm", input, normalized_shape, weight, bias)
+    x, shape = floating(input), shape_at_end("layer_norm", input, normalized_shape, weight, bias)
     flat = reshape(x, (*x.array.shape[: x.array.ndim - len(shape)], math.prod(shape)))
     y = reshape(Standardize(eps)(flat), x.array.shape)
     y = y if weight is None else y * as_tensor(weight)
     return y if bias is None else y + as_tensor(bias)
 
 
-def _shape_at_end(name: str, input: Operand, normalized_shape: Sequence[int], *parameters: Any) -> tuple[int, ...]:
+def shape_at_end(name: str, input: Operand, normalized_shape: Sequence[int], *parameters: Any) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple([int(n) for n in normalized_shape])
     size = as_tensor(input).array.shape
     if not shape or size[len(size) - len(shape) :] != shape or len(shape) > len(size):
@@ -288,43 +288,3 @@ def instance_norm(input: Operand, running_mean: Tensor | None = None, running_va
         rows = x.array.reshape(N, C, count)
         _keep_moments(running_mean, running_var, rows.mean(axis=(0, 2)), rows.var(axis=2).mean(axis=0), count, momentum)
     return _scaled("instance_norm", group_norm(x, C, eps=eps), weight, bias)
-
-
-# ── by length ─────────────────────────────────────────────────────────────────────────────────────
-
-
-@op(formula=r"y = \tfrac{x}{r} \odot w,\quad r = \sqrt{\tfrac1M \textstyle\sum x^2 + \varepsilon}",
-    adjoint=r"\bar x = \tfrac1r \left( g - \tfrac{x}{M r^2} \textstyle\sum g\, x \right),\; g = w \odot \bar y",
-    example=lambda draw: {"input": draw(2, 3, 4), "normalized_shape": (3, 4), "weight": draw(3, 4),
-                          "eps": 0.01})  # fmt: skip
-def rms_norm(
-    input: Operand, normalized_shape: Sequence[int], weight: Operand | None = None, eps: float | None = None
-) -> Tensor:
-    """Divide each example by the root of its mean square; `layer_norm` without a mean.
-
-    Arguments:
-        input, normalized_shape, weight: as in `layer_norm`.
-        eps: added under the root; by default the smallest ε with 1 + ε > 1 in the dtype.
-    """
-    x, shape = floating(input), _shape_at_end("rms_norm", input, normalized_shape, weight)
-    over = tuple(range(x.array.ndim - len(shape), x.array.ndim))
-    eps = float(np.finfo(x.array.dtype).eps) if eps is None else eps
-    y = x * rsqrt(mean(x * x, over, keepdim=True) + eps)
-    return y if weight is None else y * as_tensor(weight)
-
-
-@op(formula=r"y = \frac{x}{\max(\lVert x \rVert_p,\, \varepsilon)}",
-    adjoint=r"\bar x = \frac{1}{\lVert x \rVert_2} \left( \bar y - y\, \langle \bar y, y \rangle \right) \quad (p = 2)",
-    example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=NONZERO)  # fmt: skip
-def normalize(input: Operand, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
-    """Divide vectors by their length, so that it becomes 1; a zero vector stays zero and has a finite gradient.
-
-    Arguments:
-        input: any shape with the dimension `dim`.
-        p: which norm is the length. dim: along which the vectors lie.
-        eps: shorter vectors are divided by this.
-    """
-    x = floating(input)
-    length = norm(x, p, dim, keepdim=True)
-    smallest = max(eps, float(np.finfo(x.array.dtype).tiny))  # eps itself may be 0 in float16
-    return x / where(length.array.real > smallest, length, as_tensor(length.array.dtype.type(smallest)))
