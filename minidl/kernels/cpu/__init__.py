@@ -10,7 +10,7 @@ from minidl.kernels.cpu.pooling import max_pool2d as max_pool2d
 from minidl.kernels.cpu.pooling import scatter_windows as scatter_windows
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
-from minidl.kernels.portable.convolution import conv2d as conv2d
-from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
-from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.cpu.convolution import conv2d as conv2d
+from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.portable.linalg import matmul as matmul

@@ -1,0 +1,136 @@
+"""A few words for vector instructions: load, store, splat, fused multiply-add, and a loop that carries registers.
+
+Each word emits LLVM code for `LANES` float32 at once. Numba's own vectorizer keeps sums of products in memory; kernels
+that must keep them in registers are written with these words (`tiles`).
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+
+from minidl.kernels.cpu.jit import INTERPRETED
+
+
+def _vector_registers() -> tuple[int, int]:
+    """(float32 per register, number of registers) of this machine."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        features = llvmlite.binding.get_host_cpu_features()
+        if features.get("avx512f"):
+            return 16, 32
+        return (8, 16) if features.get("fma") else (4, 16)
+    return 4, 32
+
+
+LANES, REGISTERS = (4, 16) if INTERPRETED else _vector_registers()
+
+_FLOAT = ir.FloatType()
+_INDEX = ir.IntType(64)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+Value = Any
+"""A value in the code being emitted."""
+
+
+def constant(i: int) -> Value:
+    """The index i."""
+    return ir.Constant(_INDEX, i)
+
+
+def zeros() -> Value:
+    """A register of zeros."""
+    return ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Value, offset: Value) -> Value:
+    """Where element `offset` of a flat array lies."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [offset])
+
+
+def moved(builder: Any, place: Value, offset: Value | int) -> Value:
+    """The place `offset` elements further on."""
+    return builder.gep(place, [constant(offset) if isinstance(offset, int) else offset])
+
+
+def load(builder: Any, place: Value) -> Value:
+    """LANES numbers from a place, which need not be aligned."""
+    value = builder.load(builder.bitcast(place, _VECTOR.as_pointer()))
+    value.align = 4
+    return value
+
+
+def store(builder: Any, value: Value, place: Value) -> None:
+    """Write LANES numbers to a place, which need not be aligned."""
+    builder.store(value, builder.bitcast(place, _VECTOR.as_pointer())).align = 4
+
+
+def splat(builder: Any, number: Value) -> Value:
+    """One number in every lane."""
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def fma(builder: Any, a: Value, b: Value, c: Value) -> Value:
+    """a·b + c in every lane, rounded once."""
+    name = f"llvm.fma.v{LANES}f32"
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+def lane_sum(builder: Any, value: Value) -> Value:
+    """The sum of the lanes, halves added to halves."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        undefined = ir.Constant(value.type, ir.Undefined)
+        index = ir.VectorType(ir.IntType(32), width)
+        low = builder.shuffle_vector(value, undefined, ir.Constant(index, list(range(width))))
+        high = builder.shuffle_vector(value, undefined, ir.Constant(index, list(range(width, 2 * width))))
+        value = builder.fadd(low, high)
+    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+class Loop:
+    """`for i in range(n)` whose carried values stay in registers.
+
+    Emit the body after making it, reading `index` and `carried`; then `end(new values)` returns the final ones.
+    """
+
+    def __init__(self, builder: Any, n: Value, carried: Sequence[Value]) -> None:
+        self.builder, self.n, self.before = builder, n, list(carried)
+        function = builder.function
+        self.entry = builder.block
+        self.body = function.append_basic_block("loop")
+        self.after = function.append_basic_block("after")
+        builder.cbranch(builder.icmp_signed("<", constant(0), n), self.body, self.after)
+        builder.position_at_end(self.body)
+        self.index = builder.phi(_INDEX)
+        self.index.add_incoming(constant(0), self.entry)
+        self.carried = [builder.phi(value.type) for value in self.before]
+        for phi, value in zip(self.carried, self.before, strict=True):
+            phi.add_incoming(value, self.entry)
+
+    def end(self, values: Sequence[Value]) -> list[Value]:
+        """Close the body: `values` are carried to the next turn, or out."""
+        builder, last = self.builder, self.builder.block
+        following = builder.add(self.index, constant(1))
+        self.index.add_incoming(following, last)
+        for phi, value in zip(self.carried, values, strict=True):
+            phi.add_incoming(value, last)
+        builder.cbranch(builder.icmp_signed("<", following, self.n), self.body, self.after)
+        builder.position_at_end(self.after)
+        results = []
+        for before, value in zip(self.before, values, strict=True):
+            phi = builder.phi(before.type)
+            phi.add_incoming(before, self.entry)
+            phi.add_incoming(value, last)
+            results.append(phi)
+        return results
