@@ -14,7 +14,7 @@ from minidl.faces.errors import MissingLibrary
 
 INK, PAPER, QUIET = "#1b1f24", "#ffffff", "#8b939e"
 COLOURS = ("#4878a8", "#e0a03c", "#3f9b6e", "#b3564d", "#7d62a8", "#6f7b86", "#c27ba0", "#5aa9b5")
-SHOWN_PEOPLE, SHOWN_IMAGES, SHOWN_MISTAKES = 8, 6, 6
+SHOWN_PEOPLE, SHOWN_IMAGES, SHOWN_MISTAKES = 7, 9, 7
 
 
 def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
@@ -36,10 +36,10 @@ def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
         raise MissingLibrary("a picture needs matplotlib: pip install 'minidl[faces]'") from None
     figure = Figure(figsize=(13, 7.2), facecolor=PAPER, dpi=110)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.25), height_ratios=(1.15, 1.0), left=0.07, right=0.975,
-                               top=0.86, bottom=0.06, hspace=0.34, wspace=0.14)  # fmt: skip
-    figure.text(0.07, 0.945, "Who is it?", fontsize=21, color=INK, weight="bold")
-    figure.text(0.07, 0.905, f"{result.description}; {result.train} training images a person, "
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.2), height_ratios=(1.0, 1.0), left=0.065, right=0.985,
+                               top=0.86, bottom=0.02, hspace=0.3, wspace=0.09)  # fmt: skip
+    figure.text(0.02, 0.945, "Who is it?", fontsize=21, color=INK, weight="bold")
+    figure.text(0.02, 0.905, f"{result.description}; {result.train} training images a person, "
                 f"{result.tests} unseen test images a split", fontsize=10.5, color=QUIET)  # fmt: skip
     _bars(figure.add_subplot(grid[0, 0]), result)
     _faces(figure.add_subplot(grid[:, 1]), data)
@@ -57,8 +57,9 @@ def _bars(axes: Any, result: Comparison) -> None:
         dots = [100 * run.error for run in result.of(model)]
         axes.plot(dots, np.full(len(dots), place), "o", color=INK, markersize=3.2, alpha=0.55)
     widest = max([100 * run.error for run in result.runs] + [1e-9])
-    for place, row in zip(places, rows, strict=True):
-        axes.text(row["error"] + 0.075 * widest, place, f"{row['error']:.1f} %", va="center", fontsize=12, color=INK)
+    for place, model, row in zip(places, models, rows, strict=True):
+        reach = max(100 * run.error for run in result.of(model))
+        axes.text(reach + 0.03 * widest, place, f"{row['error']:.1f} %", va="center", fontsize=12, color=INK)
     axes.set_yticks(places, models, fontsize=12, color=INK)
     axes.set_xlim(0, 1.28 * widest)
     axes.set_title("test images named wrongly (a dot is one split)", loc="left", fontsize=11, color=INK)
@@ -76,6 +77,7 @@ def _faces(axes: Any, data: FaceDataset) -> None:
     rows = [[data.images[i] for i in np.flatnonzero(codes == person)[:SHOWN_IMAGES]] for person in chosen]
     axes.imshow(_sheet(rows), cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
     axes.set_title("some of the people", loc="left", fontsize=11, color=INK)
+    axes.set_anchor("NW")
     axes.axis("off")
 
 
@@ -90,6 +92,7 @@ def _mistakes(axes: Any, result: Comparison, data: FaceDataset) -> None:
     shown = list({mistake.image: mistake for mistake in mistakes}.values())[:SHOWN_MISTAKES]
     seen = [data.images[mistake.image] for mistake in shown]
     said = [data.images[np.flatnonzero(data.labels == mistake.said)[0]] for mistake in shown]
+    axes.set_anchor("NW")
     axes.imshow(_sheet([seen, said]), cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
     axes.set_title(f"mistakes of the best model ({best}): shown, and taken for", loc="left", fontsize=11, color=INK)
 
