@@ -129,8 +129,6 @@ class Augmentation:
             self._cover(face, at)
         return faces
 
-    # ── where each pixel comes from ───────────────────────────────────────────────────────────────
-
     def _moved(self, images: Faces, drawn: _Draws) -> Faces:
         """The images seen through one map: flip, shift, turn, size, bend, then the cylinders."""
         _, h, w = images.shape
@@ -152,8 +150,6 @@ class Augmentation:
         if self.turn:
             x = _about_cylinder(x, math.radians(self.turn) * drawn.signed("turn"), CYLINDER[1])
         return _sampled(images, (y + 1) * np.float32((h - 1) / 2), (x + 1) * np.float32((w - 1) / 2))
-
-    # ── what happens to the grey levels ───────────────────────────────────────────────────────────
 
     def _light(self, faces: Faces, drawn: _Draws) -> None:
         _, h, w = faces.shape
@@ -213,9 +209,6 @@ DAMAGE: Final = Augmentation(erased=0.3, block=0.35, dim=0.2, noise=0.18)
 """For faces that will be dark, noisy or half hidden."""
 
 
-# ── the draws ─────────────────────────────────────────────────────────────────────────────────────
-
-
 class _Draws:
     """All numbers drawn for a batch, from one stream an image; how many are drawn never depends on settings."""
 
@@ -246,9 +239,6 @@ def _generator(key: list[int], stream: int) -> np.random.Generator:
     """The random numbers of one image: Philox, whose counter holds epoch and index, so no two streams meet."""
     seed, epoch, index = key
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, stream, epoch, index]))
-
-
-# ── maps of coordinates ───────────────────────────────────────────────────────────────────────────
 
 
 @lru_cache(maxsize=16)

@@ -19,6 +19,7 @@ from minidl.faces.normalise import area_mean
 from minidl.faces.projections import Projection as Projection
 from minidl.faces.projections import lda as lda
 from minidl.faces.projections import pca as pca
+from minidl.kernels.threads import single_threaded_blas
 
 ROWS = 56
 """Faces are shrunk by a whole factor to about so many rows. On the training images of ORL alone (fit on three
@@ -103,6 +104,7 @@ class _Projected:
         }
         self._state["gallery"] = self._project(images)
 
+    @single_threaded_blas()
     def _project(self, images: Array) -> NDArray[np.float32]:
         state = self._fitted()
         if images.ndim != 3 or images.shape[1:] != tuple(state["size"].tolist()) or images.dtype != np.uint8:
@@ -242,6 +244,7 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows / np.where(length > 0, length, 1), np.float32)
 
 
+@single_threaded_blas()
 def _nearest(probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.int64]:
     """The nearest gallery row; among rows of length 1 that is the one of largest cosine."""
     half = 0.5 * np.sum(gallery.astype(np.float64) ** 2, 1)

@@ -185,9 +185,6 @@ def _score_table(scores: Array, probes: Array, gallery: Array) -> tuple[Floats, 
     return scores, probes, gallery
 
 
-# ── the report ────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True)
 class Report:
     """All figures of one evaluation.

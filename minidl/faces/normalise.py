@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from minidl.backend import Array
 from minidl.faces.errors import BadImage
+from minidl.kernels.threads import single_threaded_blas
 
 Faces = NDArray[np.float32]
 
@@ -64,7 +65,8 @@ def _frozen(matrix: NDArray[np.float64]) -> Faces:
 
 
 def _both_axes(x: Faces, rows: Faces, columns: Faces) -> Faces:
-    return np.asarray(rows @ x @ columns.T, np.float32)
+    with single_threaded_blas():  # one small product an image: threads would cost more than they bring
+        return np.asarray(rows @ x @ columns.T, np.float32)
 
 
 # ── whole images ──────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """Principal components and linear discriminants: the two learned projections of faces.
 
-Double precision throughout: the training sets are small and the products square the range of values.
+Double precision throughout: the training sets are small and the products square the range of values. BLAS
+computes in one thread, so that the result does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from minidl.backend import Array
 from minidl.faces.errors import BadDataset
+from minidl.kernels.threads import single_threaded_blas
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +32,7 @@ class Projection(NamedTuple):
     values: Floats
 
 
+@single_threaded_blas()
 def pca(x: Array, components: int) -> Projection:
     """The directions of largest variance.
 
@@ -95,6 +98,7 @@ def ledoit_wolf(x: Array) -> Floats:
     return np.asarray((1 - rho) * s + rho * mu * np.eye(d), np.float64)
 
 
+@single_threaded_blas()
 def lda(x: Array, labels: Array) -> Projection:
     """The directions in which classes differ most compared with the spread inside a class.
 

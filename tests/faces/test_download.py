@@ -237,7 +237,9 @@ def test_a_server_that_drips_is_given_up(tmp_path, monkeypatch):
     def drips(handler):
         handler.send_response(200)
         handler.end_headers()
-        while not handler.over.wait(0.05):
+        for _ in range(60):  # three seconds, then it ends: a client without a deadline fails, and does not hang
+            if handler.over.wait(0.05):
+                return
             try:
                 handler.wfile.write(b"x")
                 handler.wfile.flush()
