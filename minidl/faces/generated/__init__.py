@@ -65,7 +65,8 @@ def generated_faces(
         per_person: how many pictures of each, at least 1.
         size: (height, width) in pixels, at least 32 each.
         seed: of everything, not negative.
-        difficulty: "easy" (passport photographs), "normal" (as hard as ORL) or "hard" (dark, turned, hidden).
+        difficulty: "easy" (passport photographs), "normal" (an ordinary session) or "hard" (dark,
+            turned, hidden).
         color: three channels (red, green, blue) instead of one.
 
     Returns:
