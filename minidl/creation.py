@@ -25,7 +25,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Device | str | None = None, 
             [3., 4.]])
     """
     x = Tensor(data, dtype, device)
-    x.array = x.array.copy()
+    x.array, x._version = x.array.copy(), None
     return x.requires_grad_() if requires_grad else x
 
 

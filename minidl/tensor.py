@@ -58,6 +58,8 @@ class Tensor(Variable, results=True):
             raise TypeError(f"tensor: cannot hold {array.dtype.name} values; expected numbers")
         self.array = array if device is None else to_device(array, device)
         self.creator = self.grad = self.name = self._hooks = self._version = None
+        if isinstance(data, Variable) and self.array is data.array:
+            self._version = data._version_counter()
         self.index = 0
         self._requires_grad = False
         if requires_grad:
@@ -307,6 +309,7 @@ class Tensor(Variable, results=True):
 
     def copy_(self, source: Any) -> Tensor:
         """Overwrite the elements with those of `source`, converted and broadcast; returns self."""
+        source = _off_tape("copy_", source)
         array = source.array if isinstance(source, Variable) else _as_array(source)
         return self._write("copy_", array.astype(self.array.dtype, copy=False))
 
@@ -320,19 +323,19 @@ class Tensor(Variable, results=True):
 
     def add_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """x ← x + alpha·other; returns self."""
-        return self._write("add_", ops.add(self.detach(), _off_tape(other), alpha=alpha))
+        return self._write("add_", ops.add(self.detach(), _off_tape("add_", other), alpha=alpha))
 
     def sub_(self, other: Operand, *, alpha: Any = 1) -> Tensor:
         """x ← x − alpha·other; returns self."""
-        return self._write("sub_", ops.sub(self.detach(), _off_tape(other), alpha=alpha))
+        return self._write("sub_", ops.sub(self.detach(), _off_tape("sub_", other), alpha=alpha))
 
     def mul_(self, other: Operand) -> Tensor:
         """x ← x·other; returns self."""
-        return self._write("mul_", ops.mul(self.detach(), _off_tape(other)))
+        return self._write("mul_", ops.mul(self.detach(), _off_tape("mul_", other)))
 
     def div_(self, other: Operand) -> Tensor:
         """x ← x / other; returns self."""
-        return self._write("div_", ops.div(self.detach(), _off_tape(other)))
+        return self._write("div_", ops.div(self.detach(), _off_tape("div_", other)))
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """x ← x held between min and max; returns self."""
@@ -351,6 +354,7 @@ class Tensor(Variable, results=True):
     def __setitem__(self, index: Any, value: Any) -> None:
         self._may_write("x[...] = value")
         plain = ops.index._plain(index, array_module(self.array))
+        value = _off_tape("x[...] = value", value)
         self.array[plain] = value.array if isinstance(value, Variable) else value
         self._written()
 
@@ -908,8 +912,16 @@ def _as_array(data: Any) -> Array:
     return array
 
 
-def _off_tape(x: Operand) -> Operand:
-    return x.detach() if isinstance(x, Variable) else x
+def _off_tape(what: str, x: Any) -> Any:
+    """What is about to be written in place, without its graph; refused where that would lose a gradient."""
+    if not isinstance(x, Variable):
+        return x
+    if x._requires_grad and is_grad_enabled():
+        raise RuntimeError(
+            f"{what}: the value requires a gradient, which writing in place would lose; "
+            f"compute a new tensor, or write .detach()"
+        )
+    return x.detach()
 
 
 def _sizes(sizes: tuple[Any, ...]) -> Shape:

@@ -102,7 +102,8 @@ class Function:
         outputs = [Variable._wrap(np.asarray(a) if isinstance(a, np.generic) else a) for a in arrays]
         if self.is_view:
             for x in outputs:
-                x._version = inputs[0]._version_counter()
+                if array_module(x.array).may_share_memory(x.array, inputs[0].array):  # a reshape may have to copy
+                    x._version = inputs[0]._version_counter()
         if linked:
             self._link(inputs, outputs, single)
         if tape.recorder is not None:

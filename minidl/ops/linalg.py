@@ -195,7 +195,8 @@ class Einsum(Function):
     def forward(self, *xs: Array) -> Array:
         self.shapes = [x.shape for x in xs]
         subscripts = f"{','.join(self.factors)}->{self.out}"
-        return array_module(xs[0]).einsum(subscripts, *xs, optimize=True).astype(xs[0].dtype, copy=False)
+        y = array_module(xs[0]).einsum(subscripts, *xs, optimize=True)
+        return y.astype(xs[0].dtype, copy=len(xs) == 1)  # of one operand it may be a view
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         xs = self.saved_inputs
