@@ -10,15 +10,14 @@ import numpy as np
 from minidl.autograd.modes import enable_grad, tape
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
+from minidl.optim.packing import Pack
+from minidl.optim.packing import State as State
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 Group: TypeAlias = dict[str, Any]
 """Parameters under "params" and the options that hold for them."""
-
-State: TypeAlias = dict[str, Any]
-"""What an optimizer remembers of one parameter: arrays of its shape and Python numbers; empty before its first step."""
 
 BLOCK = 16384
 """Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
@@ -50,6 +49,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups = []
         self._states: list[list[State]] = []
+        self._packs: list[Pack | None] = []
         if isinstance(params, Variable):
             raise TypeError(f"{self._name}: expected the parameters as a list, got a single tensor; write [tensor]")
         if isinstance(params, set | frozenset):
@@ -110,8 +110,13 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         heard = tape.recorder
-        for group, states in zip(self.param_groups, self._states, strict=True):
-            for parameter, state in zip(group["params"], states, strict=True):
+        if heard is not None:
+            self._unpack()
+        for i, group in enumerate(self.param_groups):
+            pairs: Any = zip(group["params"], self._states[i], strict=True)
+            if heard is None:
+                pairs = self._update_packed(i, group)
+            for parameter, state in pairs:
                 gradient = parameter.grad
                 if gradient is None:
                     continue
@@ -126,6 +131,31 @@ class Optimizer:
                     heard.on_update(self._name, parameter, before, g, p.copy())
                 parameter._written()
         return loss
+
+    def _update_packed(self, i: int, group: Group) -> list[tuple[Tensor, State]]:
+        """Update the small parameters of group i together; returns those that remain to be done singly."""
+        pack = self._packs[i]
+        if pack is None:
+            pack = self._packs[i] = Pack(group["params"], self._states[i])
+        if pack.members:
+            if pack.gather():
+                arrays, numbers = self.prepare(pack.flat_p, pack.shared, group)
+                self.rule(pack.flat_p, pack.flat_g, arrays, group, numbers)
+                pack.scatter()
+            else:
+                pack.unpack()
+        return pack.others
+
+    def _unpack(self) -> None:
+        """Give every parameter its own state again; the next step packs anew."""
+        for pack in self._packs:
+            if pack is not None:
+                pack.unpack()
+        self._packs = [None] * len(self.param_groups)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._unpack()
+        return self.__dict__
 
     def _update(self, p: Array, g: Array, state: State, group: Group) -> None:
         if p.dtype == np.float16:
@@ -185,6 +215,7 @@ class Optimizer:
         self.check(group)
         self.param_groups.append(group)
         self._states.append([{} for _ in group["params"]])
+        self._unpack()
 
     def _listed(self, params: Any) -> list[Any]:
         if isinstance(params, set | frozenset):
@@ -199,6 +230,7 @@ class Optimizer:
     @property
     def state(self) -> dict[int, State]:
         """What is remembered of each parameter, by its position in order of declaration over all groups."""
+        self._unpack()
         return dict(enumerate(state for states in self._states for state in states))
 
     def state_dict(self) -> dict[str, Any]:
@@ -258,6 +290,7 @@ class Optimizer:
         for group, loaded in zip(self.param_groups, groups, strict=True):
             group.update(loaded)
         self._states = states
+        self._packs = [None] * len(self.param_groups)
 
     def _fitting(self, position: int, parameter: Tensor, saved: State, group: Group) -> State:
         """A copy of a saved state for a parameter: arrays beside it, in the dtype that its updates are computed in."""
