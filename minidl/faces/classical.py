@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minidl.backend import Array
 from minidl.faces.errors import BadDataset, BadImage, BadModelFile, NotFitted
-from minidl.faces.normalise import area_mean
+from minidl.faces.normalise import area_mean, zscore
 from minidl.faces.projections import Projection as Projection
 from minidl.faces.projections import lda as lda
 from minidl.faces.projections import pca as pca
@@ -67,7 +67,7 @@ class _Projected:
         Raises:
             BadModelFile: an array is missing or its shape does not fit the others.
         """
-        needed = {"size", "mean", "components", "gallery", "labels"}
+        needed = {"size", "standard", "mean", "components", "gallery", "labels"}
         if missing := needed - set(state):
             raise BadModelFile(f"this is no {cls.name} model: it lacks {', '.join(sorted(missing))}; train it again")
         kept = {key: np.asarray(state[key]) for key in needed}
@@ -75,6 +75,7 @@ class _Projected:
         pixels = int(np.prod(_shrunk(*kept["size"].tolist()))) if kept["size"].shape == (2,) else 0
         shapes = {
             "size": (2,),
+            "standard": (1,),
             "mean": (pixels,),
             "components": (pixels, d),
             "labels": (people,),
@@ -95,9 +96,10 @@ class _Projected:
             raise NotFitted(f"this {self.name} recognizer has learned nothing yet: call fit(images, labels) first")
         return self._state
 
-    def _keep(self, images: Array, labels: Array, found: Projection) -> None:
+    def _keep(self, images: Array, labels: Array, found: Projection, standard: bool) -> None:
         self._state = {
             "size": np.array(images.shape[1:], np.int64),
+            "standard": np.array([standard], np.uint8),
             "mean": found.mean.astype(np.float32),
             "components": np.ascontiguousarray(found.components, np.float32),
             "labels": np.asarray(labels, np.int64).copy(),
@@ -113,7 +115,7 @@ class _Projected:
                 f"this {self.name} recognizer takes uint8 images of shape (n, {h}, {w}), "
                 f"but got {images.dtype} of shape {images.shape}: resize the images"
             )
-        flat = _flat(images) - state["mean"]
+        flat = _flat(images, bool(state["standard"][0])) - state["mean"]
         return np.asarray(flat @ state["components"], np.float32)
 
 
@@ -147,7 +149,7 @@ class Eigenfaces(_Projected):
             BadDataset: there are not two different images.
         """
         _check_training(images, labels)
-        self._keep(images, labels, pca(_flat(images), self.components))
+        self._keep(images, labels, pca(_flat(images, False), self.components), False)
         return self
 
     def predict(self, images: Array) -> NDArray[np.int64]:
@@ -169,9 +171,12 @@ class Eigenfaces(_Projected):
 class Fisherfaces(_Projected):
     """The training image at the smallest angle in the space where people differ most.
 
-    Pixels / 255, shrunk to about 56 rows; PCA to min(n - c, 80) numbers for n images of c people, so that
-    the spread inside a person can be estimated; LDA with Ledoit-Wolf shrinkage; the largest cosine. With one
-    image a person there is no spread inside a person to learn from: then it is the eigenfaces.
+    Pixels / 255, shrunk to about 56 rows, each image at mean 0 and spread 1; PCA to min(n - c, 80) numbers for
+    n images of c people, so that the spread inside a person can be estimated; LDA with Ledoit-Wolf shrinkage;
+    the largest cosine. With one image a person there is no spread inside a person to learn from: then it is
+    the eigenfaces. (On the training images of ORL, three of each person to fit and two to try, ten seeds, the
+    standard scores err on 7.6 % instead of 7.4 %, and still on 7.6 % when the light is 0.3 times as strong,
+    where plain pixels err on 97 %.)
 
     Arguments:
         components: how many principal directions at most before LDA.
@@ -200,13 +205,14 @@ class Fisherfaces(_Projected):
         _check_training(images, labels)
         n, c = len(images), len(np.unique(labels))
         if n == c:
-            self._keep(images, labels, pca(_flat(images), Eigenfaces().components))
+            self._keep(images, labels, pca(_flat(images, False), Eigenfaces().components), False)
             return self
         # Where few people have a second image, n - c is too few numbers to tell c people apart.
-        first = pca(_flat(images), min(max(n - c, c - 1), self.components))
-        second = lda((_flat(images) - first.mean) @ first.components, labels)
+        x = _flat(images, True)
+        first = pca(x, min(max(n - c, c - 1), self.components))
+        second = lda((x - first.mean) @ first.components, labels)
         both = Projection(first.mean, first.components @ second.components, second.values)
-        self._keep(images, labels, both)
+        self._keep(images, labels, both, True)
         return self
 
     def predict(self, images: Array) -> NDArray[np.int64]:
@@ -233,10 +239,10 @@ def _shrunk(h: int, w: int) -> tuple[int, int]:
     return max(1, h // factor), max(1, w // factor)
 
 
-def _flat(images: Array) -> NDArray[np.float32]:
-    """(n, pixels) in 0..1, the faces shrunk to about `ROWS` rows."""
+def _flat(images: Array, standard: bool) -> NDArray[np.float32]:
+    """(n, pixels) in 0..1 or as standard scores, the faces shrunk to about `ROWS` rows."""
     small = area_mean(images, _shrunk(*images.shape[1:]))
-    return small.reshape(len(images), -1)
+    return (zscore(small) if standard else small).reshape(len(images), -1)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

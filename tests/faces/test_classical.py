@@ -156,6 +156,12 @@ def test_one_image_a_person_makes_fisherfaces_eigenfaces():
     assert np.array_equal(Fisherfaces().fit(*one).predict(images), Eigenfaces().fit(*one).predict(images))
 
 
+def test_fisherfaces_do_not_mind_the_strength_of_light():
+    images, labels = _people(8, 4)
+    fitted = Fisherfaces().fit(images[::2], labels[::2])
+    assert (fitted.predict((images[1::2] * 0.3).astype(np.uint8)) == labels[1::2]).all()
+
+
 def test_fisherfaces_cope_with_one_person_having_a_second_image():
     images, labels = _people(8, 2)
     train = np.r_[0:16:2, 1]
