@@ -136,7 +136,7 @@ def _max_pooled(name: str, dims: int, input: Operand, kernel_size: Size, stride:
     y = as_given(pool(x), given, dims)
     if not return_indices:
         return y
-    return y, as_given(Variable._wrap(pool.buffers[0]), given, dims)
+    return y, as_given(Variable._wrap(pool.buffers[0].copy()), given, dims)
 
 
 def _windows(name: str, dims: int, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, D: Pair,

@@ -263,8 +263,8 @@ def _extreme(name: str, input: Operand, dim: int | None, keepdim: bool) -> Extre
     kept = xp.expand_dims(indices, axis)
     values = TakeAlong(axis, kept)(x)
     if keepdim:
-        return Extreme(values, Variable._wrap(kept))
-    return Extreme(reshape(values, indices.shape), Variable._wrap(xp.asarray(indices)))
+        return Extreme(values, Variable._wrap(kept.copy()))  # the gradient relies on the other copy
+    return Extreme(reshape(values, indices.shape), Variable._wrap(indices.copy()))
 
 
 @op(TakeAlong, PutAlong, AMax, example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=DISTINCT,
@@ -303,7 +303,7 @@ def sort(input: Operand, dim: int = -1, descending: bool = False, stable: bool =
     indices = xp.argsort(keys, axis=axis, kind="stable")
     if descending:  # sorting the reversed keys and reversing the result keeps equal elements in order
         indices = x.array.shape[axis] - 1 - xp.flip(indices, axis)
-    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices))
+    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices.copy()))
 
 
 @op(TakeAlong, PutAlong, example=lambda draw: {"input": draw(3, 4), "k": 2}, domain=DISTINCT, oracle="richardson")
@@ -315,7 +315,7 @@ def topk(input: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bo
         raise RuntimeError(f"topk: k={k}, but dimension {axis} has {x.array.shape[axis]} elements")
     order = sort(x.detach(), axis, descending=largest).indices.array
     indices = array_module(order).take(order, np.arange(k), axis=axis)
-    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices))
+    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices.copy()))
 
 
 def argsort(input: Operand, dim: int = -1, descending: bool = False) -> Tensor:
