@@ -22,6 +22,7 @@ from minidl.kernels.cpu.filters import (
 )
 from minidl.kernels.cpu.jit import jit
 from minidl.kernels.cpu.planes import Layout, correlate, layout_of, put_gradient, put_image, tap_offsets
+from minidl.kernels.cpu.runs import copy_run
 from minidl.kernels.cpu.tiles import DOT_ROWS, DOT_TAPS, ROWS, STRIP, TILE, dot_tile
 from minidl.kernels.geometry import Convolution, Padding, Pair, check_gy, convolution
 from minidl.kernels.threads import parallel_for
@@ -185,8 +186,7 @@ def _conv_items(
             for r in range(min(ROWS, Og - first)):
                 target = ((n * m.O + g * Og + first + r) * m.OH) * m.OW
                 for h in range(m.OH):
-                    for q in range(m.OW):
-                        y[target + h * m.OW + q] = out[r * ldo + h * m.pitch + q]
+                    copy_run(out, r * ldo + h * m.pitch, y, target + h * m.OW, m.OW)
 
 
 @jit
@@ -246,8 +246,7 @@ def input_grad_image(
                     target = (plane + f.row + h * m.SH) * m.W + f.column
                     source = r * ldo + h * m.pitch
                     if m.SW == 1:
-                        for q in range(f.count_w):
-                            gx[target + q] = out[source + q]
+                        copy_run(out, source, gx, target, f.count_w)
                     else:
                         for q in range(f.count_w):
                             gx[target + q * m.SW] = out[source + q]

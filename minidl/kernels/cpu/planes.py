@@ -16,6 +16,7 @@ import numpy as np
 from minidl.backend import Array
 from minidl.kernels.cpu import tiles
 from minidl.kernels.cpu.jit import jit
+from minidl.kernels.cpu.runs import copy_even, copy_run
 from minidl.kernels.geometry import Convolution
 
 
@@ -80,17 +81,14 @@ def put_image(x: Array, start: int, m: Layout, planes: Array, target: int) -> No
             source = start + (c * m.H + h) * m.W
             place = target + c * m.plane + row % m.SH * m.SW * dealt + row // m.SH * m.pitch
             if m.SW == 1:
-                place += m.left
-                for q in range(m.W):
-                    planes[place + q] = x[source + q]
+                copy_run(x, source, planes, place + m.left, m.W)
             else:
                 for phase in range(m.SW):
                     first = (phase - m.left) % m.SW
                     count = (m.W - first + m.SW - 1) // m.SW
                     column = place + phase * dealt + (first + m.left) // m.SW
-                    if m.SW == 2:  # a constant stride becomes vector shuffles
-                        for q in range(count):
-                            planes[column + q] = x[source + first + 2 * q]
+                    if m.SW == 2:
+                        copy_even(x, source + first, planes, column, count)
                     else:
                         for q in range(count):
                             planes[column + q] = x[source + first + m.SW * q]
@@ -103,8 +101,7 @@ def put_gradient(gy: Array, start: int, m: Layout, planes: Array, target: int) -
         for h in range(m.OH):
             source = start + (o * m.OH + h) * m.OW
             place = target + o * m.gy_plane + (m.above + h) * m.pitch
-            for q in range(m.OW):
-                planes[place + q] = gy[source + q]
+            copy_run(gy, source, planes, place, m.OW)
 
 
 @jit

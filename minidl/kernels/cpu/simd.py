@@ -56,16 +56,16 @@ def moved(builder: Any, place: Value, offset: Value | int) -> Value:
     return builder.gep(place, [constant(offset) if isinstance(offset, int) else offset])
 
 
-def load(builder: Any, place: Value) -> Value:
-    """LANES numbers from a place, which need not be aligned."""
-    value = builder.load(builder.bitcast(place, _VECTOR.as_pointer()))
+def load(builder: Any, place: Value, width: int = LANES) -> Value:
+    """LANES numbers (or so many) from a place, which need not be aligned."""
+    value = builder.load(builder.bitcast(place, ir.VectorType(_FLOAT, width).as_pointer()))
     value.align = 4
     return value
 
 
 def store(builder: Any, value: Value, place: Value) -> None:
-    """Write LANES numbers to a place, which need not be aligned."""
-    builder.store(value, builder.bitcast(place, _VECTOR.as_pointer())).align = 4
+    """Write a vector or one number to a place, which need not be aligned."""
+    builder.store(value, builder.bitcast(place, value.type.as_pointer())).align = 4
 
 
 def splat(builder: Any, number: Value) -> Value:

@@ -1,0 +1,73 @@
+"""Copies of short runs of numbers. Rows of a face image are 10 to 100 long, where a compiled loop spends its time at the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from minidl.backend import Array
+from minidl.kernels.cpu import simd
+from minidl.kernels.cpu.jit import INTERPRETED
+
+
+def _copy(step: int) -> Callable[..., Any]:
+    """out[oo + i] = x[xo + step·i] for 0 ≤ i < n, reading and writing nothing else; step is 1 or 2."""
+    if INTERPRETED:
+
+        def interpreted(x: Array, xo: int, out: Array, oo: int, n: int) -> None:
+            out[oo : oo + n] = x[xo : xo + step * n : step][:n]
+
+        return interpreted
+
+    def copy_vector(builder: Any, source: Any, target: Any, i: Any, width: int) -> None:
+        place = simd.moved(builder, source, builder.mul(i, simd.constant(step)))
+        if width == 1:
+            value = builder.load(place)
+        elif step == 1:
+            value = simd.load(builder, place, width)
+        else:  # the even lanes of one load and the odd lanes of another, so that the last number read is needed
+            low = simd.load(builder, place, width)
+            high = simd.load(builder, simd.moved(builder, place, width - 1), width)
+            lanes = [2 * k for k in range(width // 2)] + [width + 2 * k + 1 for k in range(width // 2)]
+            value = builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), width), lanes))
+        simd.store(builder, value, simd.moved(builder, target, i))
+
+    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    def copy(typing: Any, x: Any, xo: Any, out: Any, oo: Any, n: Any) -> Any:
+        index = types.int64
+        signature = types.void(x, index, out, index, index)
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, xo, out, oo, n = arguments
+            source = simd.pointer(context, builder, signature.args[0], x, xo)
+            target = simd.pointer(context, builder, signature.args[2], out, oo)
+            lanes = simd.constant(simd.LANES)
+            with builder.if_else(builder.icmp_signed(">=", n, lanes)) as (long, short):
+                with long:
+                    loop = simd.Loop(builder, builder.sdiv(n, lanes), [])
+                    copy_vector(builder, source, target, builder.mul(loop.index, lanes), simd.LANES)
+                    loop.end([])
+                    # The last vector reaches back over numbers already copied.
+                    copy_vector(builder, source, target, builder.sub(n, lanes), simd.LANES)
+                with short:
+                    width = simd.LANES // 2
+                    while width:
+                        bit = builder.and_(n, simd.constant(width))
+                        done = builder.and_(n, simd.constant(-2 * width))
+                        with builder.if_then(builder.icmp_signed("!=", bit, simd.constant(0))):
+                            copy_vector(builder, source, target, done, width)
+                        width //= 2
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    result: Callable[..., Any] = copy
+    return result
+
+
+copy_run = _copy(1)
+copy_even = _copy(2)
