@@ -22,6 +22,8 @@ from minidl.faces.errors import BadModelFile
 
 FORMAT: Final = "minidl face recognizer"
 VERSION: Final = "1"
+ENTRY: Final = "minidl"
+"""The key of the metadata of the safetensors file."""
 
 
 def write_model(path: str | PathLike[str], about: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -38,13 +40,15 @@ def write_model(path: str | PathLike[str], about: Mapping[str, Any], arrays: Map
     from safetensors.numpy import save
 
     text = json.dumps(about, ensure_ascii=False, sort_keys=True)
-    kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    kept = {name: np.array(array, order="C") for name, array in arrays.items()}
     header = {"format": FORMAT, "version": VERSION, "about": text, "sha256": _checksum(text, kept)}
+    # One entry: safetensors writes several in an order that differs from run to run.
+    metadata = {ENTRY: json.dumps(header, ensure_ascii=False)}
     file = Path(path)
     handle, temporary = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(save(kept, metadata=header))
+            stream.write(save(kept, metadata=metadata))
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)
@@ -76,8 +80,9 @@ def read_model(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, Arr
         raise BadModelFile(f"{name} {what}: give the path of a model that was saved by minidl") from error
     try:
         arrays: dict[str, Array] = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError, OverflowError, MemoryError) as error:
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+        header = dict(json.loads(metadata.get(ENTRY, "{}")))
+    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise BadModelFile(
             f"{name} is not a model saved by minidl, or it is damaged or cut off: save or copy it again"
         ) from error

@@ -201,13 +201,13 @@ class FaceRecognizer:
         classifier, grey = self._fitted, self._faces(images)
         codes = self._codes(grey, _labels(labels), {person: k for k, person in enumerate(self._people)})
         if isinstance(classifier, NetworkClassifier):
-            gallery, shown = classifier.gallery
+            known, shown = classifier.gallery
         else:
             state = classifier.state()
-            gallery, shown = state["gallery"], state["labels"]
-            length = np.linalg.norm(gallery, axis=1, keepdims=True)
-            gallery = gallery / np.where(length > 0, length, 1)
-        scores = classifier.represent(grey) @ gallery.T
+            length = np.linalg.norm(state["gallery"], axis=1, keepdims=True)
+            known = np.asarray(state["gallery"] / np.where(length > 0, length, 1), np.float32)
+            shown = state["labels"]
+        scores = classifier.represent(grey) @ known.T
         found = metrics.report(codes, classifier.predict(grey), scores, shown)
         return replace(
             found,
@@ -348,9 +348,7 @@ def _labels(labels: Iterable[Hashable]) -> list[Hashable]:
 
 def _check_count(images: Array, labels: list[Hashable]) -> None:
     if len(images) != len(labels):
-        raise BadDataset(
-            f"every image needs one label, but there are {len(images)} images and {len(labels)} labels"
-        )
+        raise BadDataset(f"every image needs one label, but there are {len(images)} images and {len(labels)} labels")
 
 
 def _in_order(labels: list[Hashable]) -> list[Hashable]:

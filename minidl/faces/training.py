@@ -95,6 +95,16 @@ def plan(step: int, images: int, batch: int, seed: int) -> Plan:
     return Plan(epochs, indices)
 
 
+def decayed_and_not(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that weight decay holds back, and the biases and factors that it must leave alone.
+
+    Arguments:
+        network: any.
+    """
+    parameters = list(network.parameters())
+    return [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+
+
 def train(
     network: FaceNetwork,
     sample: Callable[[Plan], NDArray[np.float32]],
@@ -121,8 +131,7 @@ def train(
     Returns:
         The history.
     """
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+    weights, others = decayed_and_not(network)
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = optim.AdamW(groups, lr=recipe.learning_rate)
     rising = min(round(recipe.warm_up * recipe.steps), recipe.steps - 1)
@@ -196,7 +205,7 @@ class Prefetched(Generic[T]):
         for k in range(self._count):
             try:
                 made: tuple[T | None, BaseException | None] = (self._make(k), None)
-            except BaseException as error:  # noqa: BLE001  # handed to whoever takes the result
+            except BaseException as error:  # handed to whoever takes the result
                 made = (None, error)
             while not self._stopped.is_set():
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minidl.faces.models.classifier import NETWORKS as NETWORKS
 from minidl.faces.models.classifier import NetworkClassifier as NetworkClassifier
+from minidl.faces.models.classifier import input_size as input_size
 from minidl.faces.models.cnn import FaceCNN as FaceCNN
 from minidl.faces.models.cnn import ResidualBlock as ResidualBlock
 from minidl.faces.models.cosine import CosineClassifier as CosineClassifier

@@ -235,13 +235,13 @@ class NetworkClassifier:
                 {key.removeprefix("network."): x for key, x in state.items() if key.startswith("network.")}
             )
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise BadModelFile(f"this {self.name} model does not fit its network ({reason}); train it again") from error
+            first = str(error).splitlines()[1].strip()
+            raise BadModelFile(f"this {self.name} model does not fit its network ({first}): train it again") from error
         codes, embeddings = gallery["codes"], gallery["embeddings"]
         if embeddings.ndim != 2 or codes.shape != embeddings.shape[:1] or not np.isin(codes, range(people)).all():
             raise BadModelFile(
                 f"this {self.name} model is damaged: it has embeddings of shape {embeddings.shape} for {len(codes)} "
-                "images of its people; train it again"
+                "images of its people: train it again"
             )
         self._network, self._gallery = network.to(self.device).eval(), gallery
         return self

@@ -28,9 +28,7 @@ class CosineClassifier(nn.Module):
     Source: Wang, Xiang, Cheng, Yuille, "NormFace: L2 hypersphere embedding for face verification", ACM Multimedia 2017.
     """
 
-    def __init__(
-        self, features: int, people: int, scale: float = 10.0, *, generator: Generator | None = None
-    ) -> None:
+    def __init__(self, features: int, people: int, scale: float = 10.0, *, generator: Generator | None = None) -> None:
         super().__init__()
         self.scale = scale
         self.weight = nn.Parameter(empty(people, features))
