@@ -21,6 +21,7 @@ from minidl.nn.convolution import Conv1d as Conv1d
 from minidl.nn.convolution import Conv2d as Conv2d
 from minidl.nn.convolution import ConvTranspose1d as ConvTranspose1d
 from minidl.nn.convolution import ConvTranspose2d as ConvTranspose2d
+from minidl.nn.distance import CosineSimilarity as CosineSimilarity
 from minidl.nn.dropout import Dropout as Dropout
 from minidl.nn.dropout import Dropout2d as Dropout2d
 from minidl.nn.embedding import Embedding as Embedding
@@ -56,3 +57,4 @@ from minidl.nn.pooling import MaxPool2d as MaxPool2d
 from minidl.nn.summary import Row as Row
 from minidl.nn.summary import Summary as Summary
 from minidl.nn.summary import summary as summary
+from minidl.nn.upsampling import Upsample as Upsample

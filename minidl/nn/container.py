@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
-from minidl.nn.module import Module
+from minidl.nn.module import Module, indented
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
 
@@ -131,6 +132,16 @@ class ModuleList(_Listed):
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
+
+    def _printed_children(self) -> list[str]:
+        """Equal modules that follow each other on one line: "(0-5): 6 x …"."""
+        lines, first = [], 0
+        for text, alike in itertools.groupby(repr(child) for child in self._modules.values()):
+            count = len(list(alike))
+            place = f"({first})" if count == 1 else f"({first}-{first + count - 1}): {count} x"
+            lines.append(f"{place}{':' if count == 1 else ''} {indented(text)}")
+            first += count
+        return lines
 
 
 class ModuleDict(Module):

@@ -362,16 +362,19 @@ class Module:
         """What stands between the brackets when the module is printed; subclasses say it."""
         return ""
 
+    def _printed_children(self) -> list[str]:
+        return [f"({name}): {indented(repr(child))}" for name, child in self._modules.items()]
+
     def __repr__(self) -> str:
         facts = self.extra_repr()
-        children = [f"({name}): {_indented(repr(child))}" for name, child in self._modules.items()]
-        if not children:
+        if not self._modules:
             return f"{type(self).__name__}({facts})"
-        lines = [*([facts] if facts else []), *children]
+        lines = [*([facts] if facts else []), *self._printed_children()]
         return f"{type(self).__name__}(\n" + "".join(f"  {line}\n" for line in lines) + ")"
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
+    """The text with every line but the first moved to the right."""
     return text.replace("\n", "\n  ")
 
 

@@ -86,7 +86,8 @@ class _BatchNorm(_WithStatistics):
         learns = self.training and self.track_running_stats
         share = 0.0 if self.momentum is None else self.momentum
         if learns and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            self.num_batches_tracked.array[...] += 1  # no operation: a recorder need not hear of it
+            self.num_batches_tracked._written()
             if self.momentum is None:  # the plain average of all batches so far
                 share = 1.0 / float(self.num_batches_tracked.item())
         measured = self.training or self.running_mean is None

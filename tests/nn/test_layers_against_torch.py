@@ -81,6 +81,10 @@ LAYERS: list[Case] = [
     ("InstanceNorm2d, all", lambda nn: nn.InstanceNorm2d(3, 1e-3, 0.2, True, True), (2, 3, 4, 5)),
     ("RMSNorm", lambda nn: nn.RMSNorm(5), (2, 4, 5)),
     ("RMSNorm, eps", lambda nn: nn.RMSNorm((4, 5), 1e-3, False), (2, 4, 5)),
+    ("Upsample", lambda nn: nn.Upsample(scale_factor=2), (2, 3, 4, 5)),
+    ("Upsample, factors", lambda nn: nn.Upsample(scale_factor=(1.7, 2.5)), (2, 3, 4, 5)),
+    ("Upsample, size", lambda nn: nn.Upsample((7, 11)), (2, 3, 4, 5)),
+    ("Upsample, smaller", lambda nn: nn.Upsample(3), (2, 3, 7)),
     ("Dropout 0", lambda nn: nn.Dropout(0.0), (2, 3)),
     ("ReLU", lambda nn: nn.ReLU(inplace=False), (2, 3)),
     ("LeakyReLU", lambda nn: nn.LeakyReLU(0.2), (2, 3)),
@@ -197,6 +201,20 @@ def test_transposed_convolution_makes_the_size_that_is_asked_for(
     np.testing.assert_allclose(y.detach(), theirs(torch.tensor(array), output_size=size).detach(), rtol=1e-10)
     with pytest.raises(ValueError, match=r"output_size \(16, 9\) is not possible.*\(13, 7\)"):
         ours(Tensor(array), output_size=(16, 9))
+
+
+def test_cosine_similarity(rng: np.random.Generator) -> None:
+    """A vector of zeros has similarity 0 to all others (T28)."""
+    one, other = rng.standard_normal((3, 4, 5)), rng.standard_normal((3, 4, 5))
+    one[0, :, 0] = 0
+    x, t = Tensor(one, requires_grad=True), torch.tensor(one, requires_grad=True)
+    y = nn.CosineSimilarity()(x, Tensor(other))
+    expected = torch.nn.CosineSimilarity()(t, torch.tensor(other))
+    np.testing.assert_allclose(y.detach(), expected.detach(), rtol=1e-12, atol=1e-15)
+    y.sum().backward()
+    expected.sum().backward()
+    assert np.isfinite(x.grad).all()
+    np.testing.assert_allclose(x.grad[1:], t.grad[1:], rtol=1e-10, atol=1e-14)
 
 
 WEIGHT = np.array([0.2, 1.5, 0.7, 1.1])

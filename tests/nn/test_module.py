@@ -141,7 +141,7 @@ def test_what_is_registered_does_not_become_something_else_unnoticed(name: str, 
 
 def test_registering_refuses_what_cannot_be() -> None:
     model = Net()
-    with pytest.raises(KeyError, match="a name without a dot, got 'a.b'"):
+    with pytest.raises(KeyError, match=r"a name without a dot, got 'a\.b'"):
         model.register_buffer("a.b", dl.ones(1))
     with pytest.raises(KeyError, match="has an attribute 'forward' already"):
         model.register_parameter("forward", nn.Parameter(dl.ones(1)))

@@ -36,7 +36,7 @@ def test_a_state_comes_back_whole() -> None:
 def test_the_state_shares_memory_and_is_off_the_tape() -> None:
     model = _model()
     state = model.state_dict(prefix="net.")
-    assert list(state)[0] == "net.0.weight"
+    assert next(iter(state)) == "net.0.weight"
     assert not any(value.requires_grad for value in state.values())
     assert np.shares_memory(state["net.0.weight"].array, model[0].weight.array)
     assert model.state_dict(keep_vars=True)["0.weight"] is model[0].weight

@@ -1,0 +1,23 @@
+"""How near two vectors are."""
+
+from __future__ import annotations
+
+from minidl.nn import functional as F
+from minidl.nn.module import Module
+from minidl.tensor import Tensor
+
+
+class CosineSimilarity(Module):
+    r"""The cosine of the angle between two vectors, $\frac{x \cdot y}{\max(|x|, \epsilon) \max(|y|, \epsilon)}$.
+
+    Arguments:
+        dim: the dimension of the vectors.
+        eps: ε, which keeps vectors of length 0 apart from a division by 0.
+    """
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return (F.normalize(x1, 2.0, self.dim, self.eps) * F.normalize(x2, 2.0, self.dim, self.eps)).sum(self.dim)
