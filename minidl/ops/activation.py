@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
-from minidl.ops.broadcasting import Operand, floating
+from minidl.ops.broadcasting import Operand, as_tensor, cast, floating
 from minidl.ops.elementwise import exp, mul, where
 from minidl.ops.reduce import axes_of, sum
 from minidl.ops.registry import NONZERO, op
@@ -33,7 +33,7 @@ class ReLU(Function):
 @op(ReLU, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
 def relu(input: Operand) -> Tensor:
     r"""$y = \max(x, 0)$; the subgradient at 0 is 0."""
-    return ReLU()(floating(input))
+    return ReLU()(as_tensor(input))
 
 
 @op(formula=r"y = x > 0 \;?\; x : a x", adjoint=r"\bar x = (x > 0 \;?\; 1 : a)\, \bar y",
@@ -62,8 +62,8 @@ class ELU(Function):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,) = self.saved_inputs
-        negative = where(x > 0, x * 0, x)  # the branch not taken must not overflow
-        return (gy * where(x > 0, 1 + x * 0, exp(negative) * self.a),)
+        negative = where(x > 0, 0, x)  # the branch not taken must not overflow
+        return (gy * where(x > 0, 1, exp(negative) * self.a),)
 
 
 @op(ELU, example=lambda draw: {"input": draw(2, 3), "alpha": 0.7}, domain=NONZERO, oracle="richardson")
@@ -211,7 +211,7 @@ def softmax(input: Operand, dim: int | None = None, dtype: Any = None) -> Tensor
 
     It is the normalised exponential, not the soft threshold that document 003 calls it (ERRATA 003-T18, 003-T19).
     """
-    x = floating(input)
+    x = floating(input) if dtype is None else cast(input, dtype)
     return Softmax(_axis("softmax", x, dim))(x)
 
 
@@ -239,7 +239,7 @@ class LogSoftmax(Function):
 @op(LogSoftmax, example=lambda draw: {"input": draw(2, 3, 2), "dim": 1}, orders=3)
 def log_softmax(input: Operand, dim: int | None = None, dtype: Any = None) -> Tensor:
     r"""$y_k = x_k - \ln\sum_j e^{x_j}$ along `dim`: the logarithm of softmax, exact where softmax underflows."""
-    x = floating(input)
+    x = floating(input) if dtype is None else cast(input, dtype)
     return LogSoftmax(_axis("log_softmax", x, dim))(x)
 
 

@@ -141,7 +141,7 @@ class PowNumber(Function):
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,) = self.saved_inputs
         if self.n == 0:
-            return (gy * 0,)
+            return (where(False, gy, 0),)
         return (gy * (x if self.n == 2 else pow(x, self.n - 1)) * self.n,)
 
 
@@ -156,12 +156,11 @@ class Pow(Broadcasting):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x, n), (y,) = self.saved_inputs, self.saved_outputs
-        zero = gy * 0
         gx = gn = None
         if needs[0]:  # n x^(n-1), which is 0 for n = 0 even where x is 0
-            gx = where(n == 0, zero, gy * n * pow(x, where(n == 0, 1 + n * 0, n - 1)))
+            gx = where(n == 0, 0, gy * n * pow(x, where(n == 0, 1, n - 1)))
         if needs[1]:  # y ln x, continued by 0 where x is 0
-            gn = where(x == 0, zero, gy * y * log(where(x == 0, 1 + x * 0, x)))
+            gn = where(x == 0, 0, gy * y * log(where(x == 0, 1, x)))
         return gx, gn
 
 
@@ -368,7 +367,7 @@ class _Step(Function):
     adjoint = r"\bar x = 0"
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
-        return (gy * 0,)
+        return (where(False, gy, 0),)  # gy * 0 would be nan where gy is infinite
 
 
 class Sign(_Step):
@@ -403,7 +402,7 @@ class Round(_Step):
     formula = r"y = \operatorname{round}(x)"
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).rint(x)
+        return x.copy() if x.dtype.kind in "iub" else array_module(x).rint(x)  # rint would widen integers
 
 
 @op(Sign, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
@@ -475,7 +474,7 @@ class Minimum(Broadcasting):
 
 def _share(gy: Tensor, wins: Tensor, ties: Tensor) -> Tensor:
     """The winner takes the gradient, a tie halves it."""
-    return where(wins, gy, where(ties, gy * 0.5, gy * 0))
+    return where(wins, gy, where(ties, gy * 0.5, 0))
 
 
 @op(
@@ -511,7 +510,7 @@ class Clamp(Function):
             inside = inside & (x >= self.low)
         if self.high is not None:
             inside = inside & (x <= self.high)
-        return (where(inside, gy, gy * 0),)
+        return (where(inside, gy, 0),)
 
 
 @op(Clamp, example=lambda draw: {"input": draw(2, 3), "min": -1.0, "max": 0.55}, domain=DISTINCT, oracle="richardson")

@@ -143,8 +143,9 @@ def var(input: Operand, dim: Dims = None, unbiased: bool | None = None, keepdim:
 )
 def std(input: Operand, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: float = 1) -> Tensor:  # fmt: skip
-    """The standard deviation over `dim`: the root of `var`."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """The standard deviation over `dim`: the root of `var`; where all numbers are equal its gradient is 0."""
+    v = var(input, dim, unbiased, keepdim, correction=correction)
+    return where(v == 0, 0, sqrt(where(v == 0, 1, v)))
 
 
 class AMax(_Reduction):
@@ -166,7 +167,7 @@ class AMax(_Reduction):
         count = Sum(self.axes, True)(as_tensor(ties.array.astype(np.float32)))  # float16 cannot count beyond 2048
         gy = broadcast_to(cast(cast(reshape(gy, count.array.shape), np.result_type(gy.array, np.float32)) / count,
                                gy.array.dtype), self.shape)  # fmt: skip
-        return (where(ties, gy, gy * 0),)
+        return (where(ties, gy, 0),)
 
 
 class AMin(AMax):
@@ -264,7 +265,7 @@ def _extreme(name: str, input: Operand, dim: int | None, keepdim: bool) -> Extre
     values = TakeAlong(axis, kept)(x)
     if keepdim:
         return Extreme(values, Variable._wrap(kept.copy()))  # the gradient relies on the other copy
-    return Extreme(reshape(values, indices.shape), Variable._wrap(indices.copy()))
+    return Extreme(reshape(values, indices.shape), Variable._wrap(xp.array(indices)))
 
 
 @op(TakeAlong, PutAlong, AMax, example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=DISTINCT,
@@ -375,7 +376,8 @@ def cumsum(input: Operand, dim: int) -> Tensor:
     r"""$y_t = \sum_{s \le t} x_s$ along `dim`."""
     x = as_tensor(input)
     axes = axes_of("cumsum", x.array.ndim, dim)
-    return CumSum(axes[0])(cast(x, np.int64) if x.array.dtype.kind in "iub" else x) if axes else x
+    x = cast(x, np.int64) if x.array.dtype.kind in "iub" else x
+    return CumSum(axes[0])(x) if axes else x
 
 
 class CumProdPair(Function):
@@ -387,6 +389,8 @@ class CumProdPair(Function):
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
+        if not x.size:
+            return x.copy()
         one = xp.ones((*x.shape[:-1], 1), x.dtype)
         left = xp.cumprod(xp.concatenate([one, x[..., :-1]], axis=-1), axis=-1, dtype=x.dtype)
         right = xp.cumprod(xp.concatenate([one, x[..., :0:-1]], axis=-1), axis=-1, dtype=x.dtype)[..., ::-1]
@@ -472,13 +476,13 @@ class Norm(_Reduction):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,), (y,) = self.saved_inputs, self.saved_outputs
-        safe = where(y == 0, 1 + y * 0, y)  # the subgradient at 0 is 0
-        return (x * self.spread(where(y == 0, gy * 0, gy) / safe),)
+        slope = where(y == 0, 0, gy) / where(y == 0, 1, y)  # the subgradient at 0 is 0
+        return (x * self.spread(slope),)
 
 
 @op(Norm, example=lambda draw: {"input": draw(2, 3), "dim": 1}, domain=NONZERO)
 def norm(input: Operand, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    r"""$y = (\sum_i |x_i|^p)^{1/p}$ over `dim`; the gradient of the 2-norm at 0 is 0.
+    r"""$y = (\sum_i |x_i|^p)^{1/p}$ over `dim`; the gradient at 0 is 0.
 
     Arguments:
         p: 2 (also "fro"), 1, ±inf, or any number > 0.
@@ -493,4 +497,6 @@ def norm(input: Operand, p: float | str = 2, dim: Dims = None, keepdim: bool = F
         return (amax if p == math.inf else amin)(abs(x), axes, keepdim)
     if not isinstance(p, int | float) or p <= 0:
         raise ValueError(f"norm: p must be a positive number, ±inf or 'fro', got {p!r}")
-    return sum(abs(x) ** p, axes, keepdim) ** (1 / p)
+    size = where(x == 0, 0, abs(where(x == 0, 1, x)) ** p)  # the slope of 0ᵖ, infinite for p < 1, counts as 0
+    total = sum(size, axes, keepdim)
+    return where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))

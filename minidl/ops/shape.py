@@ -343,19 +343,20 @@ def unbind(input: Operand, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 class PadZeros(Function):
-    """Zeros around a tensor; negative widths cut instead."""
+    """Zeros, or another constant, around a tensor; negative widths cut instead."""
 
-    formula = r"y_{i} = x_{i - p} \text{ inside},\ 0 \text{ outside}"
+    formula = r"y_{i} = x_{i - p} \text{ inside},\ v \text{ outside}"
     adjoint = r"\bar x_{i} = \bar y_{i + p}"
-    __slots__ = ("widths",)
+    __slots__ = ("value", "widths")
 
-    def __init__(self, widths: tuple[tuple[int, int], ...]) -> None:
-        self.widths = widths
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float = 0) -> None:
+        self.widths, self.value = widths, value
 
     def forward(self, x: Array) -> Array:
         cut = tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, self.widths, strict=True)])
         grow = [(max(a, 0), max(b, 0)) for a, b in self.widths]
-        y = array_module(x).zeros([a + n + b for n, (a, b) in zip(x[cut].shape, grow, strict=True)], x.dtype)
+        shape = [a + n + b for n, (a, b) in zip(x[cut].shape, grow, strict=True)]
+        y = array_module(x).full(shape, self.value, x.dtype)
         y[tuple([slice(a, a + n) for n, (a, _) in zip(x[cut].shape, grow, strict=True)])] = x[cut]
         return y
 
@@ -412,11 +413,7 @@ def pad(input: Operand, pad: Sequence[int], mode: str = "constant", value: float
     for n, (a, b) in zip(x.array.shape, widths, strict=True):
         if n + a + b < 0:
             raise RuntimeError(f"pad: widths ({a}, {b}) leave nothing of a dimension with {n} elements")
-    y = PadZeros(widths)(x)
-    if not value:
-        return y
-    outside = PadZeros(widths)(as_tensor(array_module(x.array).ones(x.array.shape, bool)))
-    return y + as_tensor((~outside.array).astype(x.array.dtype)) * value
+    return PadZeros(widths, value or 0)(x)
 
 
 # ── triangles ─────────────────────────────────────────────────────────────────────────────────────
