@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Full, Queue
 from types import TracebackType
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Final, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,19 @@ from numpy.typing import NDArray
 import minidl.nn.functional as F
 from minidl import nn, optim
 from minidl.backend import Device
+from minidl.faces.augment import Augmentation
 from minidl.faces.models.network import FaceNetwork
 from minidl.kernels.threads import single_threaded_blas
 from minidl.tensor import Tensor
 
 Indices = NDArray[np.int64]
 T = TypeVar("T")
+
+
+SEVERAL: Final = Augmentation(elastic=0.03)
+"""Gentler bending than the default."""
+SINGLE: Final = replace(SEVERAL, turn=15.0, nod=8.0)
+"""For one image a person."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Recipe:
         weight_decay: of the weights; biases and the factors of batch normalisation are left alone.
         warm_up: the share of the steps in which the rate rises linearly; then it falls along a cosine to 0.
         clip: the longest gradient, over all parameters.
+        several: how faces are changed where people have several images, all in all.
+        single: how they are changed where everybody has one image: other poses are made up too.
     """
 
     steps: int = 400
@@ -50,6 +59,8 @@ class Recipe:
     weight_decay: float = 0.05
     warm_up: float = 0.1
     clip: float = 2.0
+    several: Augmentation = SEVERAL
+    single: Augmentation = SINGLE
 
 
 @dataclass

@@ -36,7 +36,7 @@ def test_every_input_of_16_by_16_pixels_or_more_passes(rows, columns, images):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_logits_are_the_classifier_on_the_embedding(name):
-    network = NETWORKS[name](6, (24, 20), Generator(3)).eval()
+    network = NETWORKS[name].build(6, (24, 20), Generator(3)).eval()
     x = _draw(3, 1, 24, 20)
     assert isinstance(network, FaceNetwork)
     assert np.array_equal(network(x).detach().numpy(), network.classifier(network.embed(x)).detach().numpy())
@@ -45,7 +45,7 @@ def test_the_logits_are_the_classifier_on_the_embedding(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_first_weights_come_from_the_given_generator_alone(name):
     before = default_generator.get_state()
-    one, same, other = (NETWORKS[name](4, (24, 20), Generator(seed)).state_dict() for seed in (1, 1, 2))
+    one, same, other = (NETWORKS[name].build(4, (24, 20), Generator(seed)).state_dict() for seed in (1, 1, 2))
     assert all(np.array_equal(one[key].numpy(), same[key].numpy()) for key in one)
     assert any(not np.array_equal(one[key].numpy(), other[key].numpy()) for key in one)
     assert default_generator.get_state() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 import minidl.nn.functional as F
 from minidl.autograd import no_grad
 from minidl.backend import Array, Device, Generator
-from minidl.faces.augment import CLEAN, TURNS
 from minidl.faces.errors import BadImage, BadModelFile, NotFitted
 from minidl.faces.models.cnn import FaceCNN
 from minidl.faces.models.network import FaceNetwork
@@ -22,12 +21,19 @@ from minidl.faces.training import History, Plan, Recipe, progress_bar, train
 from minidl.kernels.threads import single_threaded_blas
 from minidl.tensor import Tensor
 
-Build = Callable[[int, tuple[int, int], Generator], FaceNetwork]
 
-NETWORKS: Final[dict[str, Build]] = {
-    "cnn": lambda people, size, generator: FaceCNN(people, size, generator=generator),
+class Kind(NamedTuple):
+    """A kind of network: how it is made, from the number of people, the size of its input and a source of first
+    weights, and how it is trained."""
+
+    build: Callable[[int, tuple[int, int], Generator], FaceNetwork]
+    recipe: Recipe
+
+
+NETWORKS: Final[dict[str, Kind]] = {
+    "cnn": Kind(lambda people, size, generator: FaceCNN(people, size, generator=generator), Recipe()),
 }
-"""How each network is made from the number of people, the size of its input, and a source of first weights."""
+"""All kinds by name."""
 INPUT_PIXELS: Final = 56 * 46
 """Faces are shrunk to about so many pixels."""
 SMALLEST: Final = 16
@@ -67,7 +73,7 @@ class NetworkClassifier:
         image_size: (rows, columns) of the images.
         device: where it computes.
         seed: of weights, order, dropout and augmentation.
-        recipe: how it is trained.
+        recipe: how it is trained; by default as `NETWORKS` says.
 
     Raises:
         BadImage: the images are too small.
@@ -79,9 +85,10 @@ class NetworkClassifier:
         image_size: tuple[int, int],
         device: Device | str = "cpu",
         seed: int = 0,
-        recipe: Recipe = Recipe(),  # noqa: B008  # immutable
+        recipe: Recipe | None = None,
     ) -> None:
-        self.name, self.size, self.device, self.seed, self.recipe = name, input_size(image_size), device, seed, recipe
+        self.name, self.size, self.device, self.seed = name, input_size(image_size), device, seed
+        self.recipe = recipe or NETWORKS[name].recipe
         self.history = History()
         self._network: FaceNetwork | None = None
         self._gallery: dict[str, Array] = {}
@@ -117,20 +124,19 @@ class NetworkClassifier:
             images: (n, h, w) uint8.
             codes: (n,) int64, who each image shows, as 0 … people - 1, everybody at least once.
             epochs: passes over the images; by default the steps of the recipe, however many images there are.
-            augment: whether the network sees changed images too (`CLEAN`; `TURNS` where each person has one image).
+            augment: whether the network sees the images changed, in another way each time, as the recipe says.
             validation: (images, codes) to measure the error on during training; nothing is chosen by it.
             progress: whether to show a bar on a terminal.
 
         Returns:
             Itself.
         """
-        people, images_each = int(codes.max()) + 1, len(codes) / (int(codes.max()) + 1)
-        recipe = self.recipe
+        people, recipe = int(codes.max()) + 1, self.recipe
         if epochs is not None:
             recipe = replace(recipe, steps=math.ceil(epochs * len(images) / recipe.batch))
-        change = (TURNS if images_each == 1 else CLEAN) if augment else None
+        change = (recipe.single if len(images) == people else recipe.several) if augment else None
         small = area_mean(images, self.size)
-        network = NETWORKS[self.name](people, self.size, Generator(self.seed)).to(self.device)
+        network = NETWORKS[self.name].build(people, self.size, Generator(self.seed)).to(self.device)
 
         def sample(planned: Plan) -> NDArray[np.float32]:
             faces = small[planned.indices]
@@ -228,7 +234,7 @@ class NetworkClassifier:
         Raises:
             BadModelFile: arrays are missing or do not fit.
         """
-        network = NETWORKS[self.name](people, self.size, Generator(0))
+        network = NETWORKS[self.name].build(people, self.size, Generator(0))
         gallery = {key: np.asarray(state.get(f"gallery.{key}", ())) for key in ("embeddings", "codes")}
         try:
             network.load_state_dict(
