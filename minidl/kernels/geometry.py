@@ -195,3 +195,20 @@ def _check_sizes(name: str, kernel: Pair, stride: Pair, padding: Padding, dilati
             raise ValueError(f"{name}: every {word} must be ≥ 1, got {sizes[0]}×{sizes[1]}")
     if min(padding) < 0:
         raise ValueError(f"{name}: padding must be ≥ 0, got (top, bottom, left, right) = {padding}")
+
+
+DEAD = 255
+"""Code of a pooling window whose maximum the ReLU cut off: nobody in it gets a gradient."""
+
+
+def pooled_hw(s: Convolution, kernel: Pair, stride: Pair) -> Pair:
+    """(rows, columns) of whole pooling windows in a convolution's output.
+
+    Raises:
+        ValueError: no window fits, or a window has more pixels than a code can name.
+    """
+    if kernel[0] * kernel[1] > DEAD:
+        raise ValueError(f"conv2d_relu_max_pool2d: a window of {kernel[0]}×{kernel[1]} has more than {DEAD} pixels")
+    v = s.windows
+    w = conv_windows("conv2d_relu_max_pool2d", (v.OH, v.OW), kernel, stride, (0, 0, 0, 0), (1, 1))
+    return w.OH, w.OW

@@ -1,5 +1,7 @@
 """The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
 
+from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
+from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.cpu.normalization import batch_norm as batch_norm
 from minidl.kernels.cpu.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.cpu.normalization import batch_norm_stats as batch_norm_stats

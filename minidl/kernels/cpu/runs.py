@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -33,7 +32,7 @@ def _copy(step: int) -> Callable[..., Any]:
             low = simd.load(builder, place, width)
             high = simd.load(builder, simd.moved(builder, place, width - 1), width)
             lanes = [2 * k for k in range(width // 2)] + [width + 2 * k + 1 for k in range(width // 2)]
-            value = builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), width), lanes))
+            value = simd.picked(builder, low, high, lanes)
         simd.store(builder, value, simd.moved(builder, target, i))
 
     @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
@@ -45,22 +44,7 @@ def _copy(step: int) -> Callable[..., Any]:
             x, xo, out, oo, n = arguments
             source = simd.pointer(context, builder, signature.args[0], x, xo)
             target = simd.pointer(context, builder, signature.args[2], out, oo)
-            lanes = simd.constant(simd.LANES)
-            with builder.if_else(builder.icmp_signed(">=", n, lanes)) as (long, short):
-                with long:
-                    loop = simd.Loop(builder, builder.sdiv(n, lanes), [])
-                    copy_vector(builder, source, target, builder.mul(loop.index, lanes), simd.LANES)
-                    loop.end([])
-                    # The last vector reaches back over numbers already copied.
-                    copy_vector(builder, source, target, builder.sub(n, lanes), simd.LANES)
-                with short:
-                    width = simd.LANES // 2
-                    while width:
-                        bit = builder.and_(n, simd.constant(width))
-                        done = builder.and_(n, simd.constant(-2 * width))
-                        with builder.if_then(builder.icmp_signed("!=", bit, simd.constant(0))):
-                            copy_vector(builder, source, target, done, width)
-                        width //= 2
+            simd.in_vectors(builder, n, lambda i, width: copy_vector(builder, source, target, i, width))
             return context.get_dummy_value()
 
         return signature, emit

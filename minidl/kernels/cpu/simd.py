@@ -7,7 +7,7 @@ that must keep them in registers are written with these words (`tiles`).
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding
@@ -85,6 +85,11 @@ def fma(builder: Any, a: Value, b: Value, c: Value) -> Value:
     return builder.call(function, [a, b, c])
 
 
+def picked(builder: Any, a: Value, b: Value, lanes: Sequence[int]) -> Value:
+    """The named lanes of a followed by b."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
+
+
 def lane_sum(builder: Any, value: Value) -> Value:
     """The sum of the lanes, halves added to halves."""
     width = LANES
@@ -96,6 +101,27 @@ def lane_sum(builder: Any, value: Value) -> Value:
         high = builder.shuffle_vector(value, undefined, ir.Constant(index, list(range(width, 2 * width))))
         value = builder.fadd(low, high)
     return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+def in_vectors(builder: Any, n: Value, emit: Callable[[Value, int], None]) -> None:
+    """Call emit(start, width) so that the vectors cover 0 … n−1 and nothing else, with no loop over single numbers.
+
+    From LANES on, the last vector reaches back over numbers already done; below, the widths are the bits of n.
+    """
+    lanes = constant(LANES)
+    with builder.if_else(builder.icmp_signed(">=", n, lanes)) as (long, short):
+        with long:
+            loop = Loop(builder, builder.sdiv(n, lanes), [])
+            emit(builder.mul(loop.index, lanes), LANES)
+            loop.end([])
+            emit(builder.sub(n, lanes), LANES)
+        with short:
+            width = LANES // 2
+            while width:
+                present = builder.icmp_signed("!=", builder.and_(n, constant(width)), constant(0))
+                with builder.if_then(present):
+                    emit(builder.and_(n, constant(-2 * width)), width)
+                width //= 2
 
 
 class Loop:

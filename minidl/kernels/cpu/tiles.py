@@ -49,7 +49,8 @@ def _product_tile(vectors: int) -> Callable[..., Any]:
         ) -> None:
             pixels = np.arange(vectors * simd.LANES)
             windows = x[xo + offsets[ko : ko + K, None] + pixels]
-            tile = w[wo : wo + K * ROWS].reshape(K, ROWS).T @ windows + bias[bo : bo + ROWS, None]
+            with np.errstate(all="ignore"):  # as silent as the machine code
+                tile = w[wo : wo + K * ROWS].reshape(K, ROWS).T @ windows + bias[bo : bo + ROWS, None]
             out[oo + ldo * np.arange(ROWS)[:, None] + pixels] = tile
 
         return interpreted
@@ -133,7 +134,8 @@ def _dot_tile() -> Callable[..., Any]:
             total = np.zeros((DOT_ROWS, DOT_TAPS), np.float32)
             for n in range(N):
                 left = g[rows[ro : ro + DOT_ROWS, None] + n * gs + pixels]
-                total += left @ x[offsets[ko : ko + DOT_TAPS, None] + n * xs + pixels].T
+                with np.errstate(all="ignore"):
+                    total += left @ x[offsets[ko : ko + DOT_TAPS, None] + n * xs + pixels].T
             out[oo + ldo * np.arange(DOT_ROWS)[:, None] + np.arange(DOT_TAPS)] += total
 
         return interpreted

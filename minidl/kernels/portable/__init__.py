@@ -3,6 +3,8 @@
 from minidl.kernels.portable.convolution import conv2d as conv2d
 from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.portable.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
+from minidl.kernels.portable.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.portable.linalg import matmul as matmul
 from minidl.kernels.portable.normalization import batch_norm as batch_norm
 from minidl.kernels.portable.normalization import batch_norm_grad as batch_norm_grad

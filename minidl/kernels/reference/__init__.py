@@ -3,6 +3,8 @@
 from minidl.kernels.reference.convolution import conv2d as conv2d
 from minidl.kernels.reference.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.reference.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.reference.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
+from minidl.kernels.reference.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.reference.linalg import matmul as matmul
 from minidl.kernels.reference.normalization import batch_norm as batch_norm
 from minidl.kernels.reference.normalization import batch_norm_grad as batch_norm_grad
