@@ -1,5 +1,6 @@
-"""Datasets, the orders they are read in, and batches of them."""
+"""Datasets, the orders they are read in, batches of them, and transforms of pictures."""
 
+from minidl.data import transforms as transforms
 from minidl.data.collate import default_collate as default_collate
 from minidl.data.dataset import ConcatDataset as ConcatDataset
 from minidl.data.dataset import Dataset as Dataset

@@ -169,7 +169,7 @@ def random_split(dataset: Sized[T], lengths: Sequence[float], generator: Generat
     """
     n, sizes = len(dataset), list(lengths)
     whole, total = all(isinstance(size, int | np.integer) for size in sizes), sum(sizes)
-    if (total != n) if whole else (abs(total - 1) > 1e-9) or min(sizes) < 0:
+    if min(sizes) < 0 or abs(total - (n if whole else 1)) > 1e-9:
         raise ValueError(f"random_split: lengths {sizes} sum to {total}; expected {n}, or fractions that sum to 1")
     parts = [int(size if whole else size * n) for size in sizes]
     for i in range(n - sum(parts)):

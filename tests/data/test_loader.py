@@ -27,7 +27,7 @@ from minidl.data import (
 class Squares(Dataset):
     """Item i is (i, i²); reading may be slow, and may fail at one item."""
 
-    def __init__(self, n, delay=0.0, bad=None, error=ValueError("unreadable")):
+    def __init__(self, n, delay=0.0, bad=None, error=None):
         self.n, self.delay, self.bad, self.error = n, delay, bad, error
         self.read = []
 
@@ -45,6 +45,11 @@ class Squares(Dataset):
 
 def positions(loader):
     return [batch[0].tolist() for batch in loader]
+
+
+def fail_in_a_loop(loader):
+    for _ in loader:
+        raise ZeroDivisionError
 
 
 def data_threads():
@@ -121,8 +126,7 @@ def test_no_thread_is_left_behind(end):
         del iterator
     else:
         with pytest.raises(ZeroDivisionError):
-            for _ in loader:
-                1 / 0
+            fail_in_a_loop(loader)
     assert not data_threads()
 
 
