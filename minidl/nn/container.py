@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from minidl.nn.fusion import fused
 from minidl.nn.module import Module, indented
 from minidl.nn.parameter import Parameter
 from minidl.tensor import Tensor
@@ -111,8 +112,8 @@ class Sequential(_Listed):
         return type(self)({name: self._modules[name] for name in names})  # type: ignore[misc]
 
     def steps(self) -> Iterator[Callable[[Any], Any]]:
-        """What `forward` applies in turn: here the modules, one by one; the place for steps that fuse several."""
-        return iter(self)
+        """What `forward` applies in turn: the modules, with runs of them that have one fused operation made one."""
+        return fused(self._held())
 
     def forward(self, input: Any) -> Any:
         for step in self.steps():

@@ -43,6 +43,7 @@ from minidl.ops.convolution import conv1d as conv1d
 from minidl.ops.convolution import conv2d as conv2d
 from minidl.ops.convolution import conv_transpose1d as conv_transpose1d
 from minidl.ops.convolution import conv_transpose2d as conv_transpose2d
+from minidl.ops.convolution_pooling import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.ops.distance_loss import huber_loss as huber_loss
 from minidl.ops.distance_loss import kl_div as kl_div
 from minidl.ops.distance_loss import l1_loss as l1_loss

@@ -35,7 +35,7 @@ from minidl.kernels import Padding, Pair, kernels_for
 from minidl.ops.broadcasting import Operand, floating, promoted
 from minidl.ops.reduce import sum
 from minidl.ops.registry import op
-from minidl.ops.shape import reshape
+from minidl.ops.shape import pad, reshape
 from minidl.ops.windows import Size, as_given, as_images, pair
 
 if TYPE_CHECKING:
@@ -183,6 +183,13 @@ def conv1d(input: Operand, weight: Operand, bias: Operand | None = None, stride:
 
 def _convolved(name: str, dims: int, input: Operand, weight: Operand, bias: Operand | None, stride: Size,
                padding: Size | str, dilation: Size, groups: int) -> Tensor:  # fmt: skip
+    given, operands, slide = laid_out(name, dims, input, weight, bias, stride, padding, dilation, groups)
+    return as_given(Conv2d(slide)(*operands), given, dims)
+
+
+def laid_out(name: str, dims: int, input: Operand, weight: Operand, bias: Operand | None, stride: Size,
+             padding: Size | str, dilation: Size, groups: int) -> tuple[Tensor, list[Tensor], Slide]:  # fmt: skip
+    """The input as given; images, filters and bias that fit together; and how the windows lie."""
     given, w, *b = _operands(name, dims, input, weight, bias)
     x, w = as_images(name, given, dims), _as_filters(w)
     C = x.array.shape[1]
@@ -198,8 +205,7 @@ def _convolved(name: str, dims: int, input: Operand, weight: Operand, bias: Oper
     _fits(name, b, O)
     steps, dilations = pair(name, "stride", stride, dims), pair(name, "dilation", dilation, dims)
     borders = _borders(name, dims, padding, (KH, KW), steps, dilations)
-    y = Conv2d(Slide(steps, borders, dilations, groups))(x, w, *b)
-    return as_given(y, given, dims)
+    return given, [x, w, *b], Slide(steps, borders, dilations, groups)
 
 
 @op(Conv2dInputGrad, Conv2d, Conv2dWeightGrad,
@@ -256,6 +262,9 @@ def _transposed(name: str, dims: int, input: Operand, weight: Operand, bias: Ope
     size = [(rows[i] - 1) * S[i] - 2 * P[i] + D[i] * (K[i] - 1) + extra[i] + 1 for i in (0, 1)]
     if min(size) < 1:
         raise RuntimeError(f"{name}: an input of {rows[0]}×{rows[1]} gives an output of {size[0]}×{size[1]} pixels")
+    late = [e // s for e, s in zip(extra, S, strict=True)]
+    if any(late):  # so much is added that the convolution has more windows there: they paint nothing
+        x = pad(x, (0, late[1], 0, late[0]))
     slide = Slide(S, (P[0], P[0], P[1], P[1]), D, groups)
     y = Conv2dInputGrad(slide, (size[0], size[1]))(x, w)
     if b:
