@@ -33,7 +33,8 @@ class MatMul(Broadcasting):
             ga = MatMul()(gy, transpose(b, -1, -2))
         if needs[1]:
             ga_rows = self.shapes[0][:-2]
-            if len(self.shapes[1]) == 2 and ga_rows:  # one matrix for the whole batch: one product, not a sum of many
+            if len(self.shapes[1]) == 2 and ga_rows and a.array.size and gy.array.size:
+                # one matrix for the whole batch: one product, not a sum of many
                 gb = MatMul()(transpose(reshape(a, (-1, a.shape[-1])), 0, 1), reshape(gy, (-1, gy.shape[-1])))
             else:
                 gb = MatMul()(transpose(a, -1, -2), gy)

@@ -442,7 +442,7 @@ class LogSumExp(_Reduction):
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
         xp = array_module(x)
-        top = x.real.max(axis=self.axes, keepdims=True) if x.size else xp.zeros(kept_shape(x.shape, self.axes), x.dtype)
+        top = x.real.max(axis=self.axes, keepdims=True) if x.size else xp.zeros(kept_shape(x.shape, self.axes))
         top = xp.where(xp.isfinite(top), top, 0).astype(x.real.dtype)  # −∞ everywhere: nothing to subtract
         with np.errstate(divide="ignore"):
             y = xp.log(xp.exp(x - top).sum(axis=self.axes, keepdims=True)) + top
