@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +80,20 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
+def _writable(file: Path) -> Path:
+    """The file, if its folder can take it: known before an hour of training, not after."""
+    if not os.access(file.parent, os.W_OK | os.X_OK) or file.is_dir():
+        raise OSError(f"{file} cannot be written: {file.parent} must be a folder that you may write to")
+    return file
+
+
 def _show_progress(options: argparse.Namespace) -> bool:
     return sys.stderr.isatty() and not options.json
 
 
 def run_train(options: argparse.Namespace) -> int:
     """Fit a model on a data set and save it."""
+    _writable(options.out)
     data = datasets.load(options.data)
     recognizer = FaceRecognizer(
         options.model, image_size=data.images.shape[1:3], device=options.device, seed=options.seed
@@ -114,6 +125,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_compare(options: argparse.Namespace) -> int:
     """Run every model under one protocol; print the table, draw the picture."""
+    _writable(options.out)
     data = datasets.load(options.data)
     protocol.split(data.labels, 0, options.train)  # says what is wrong with the data before anything is trained
     models = [name for name in options.models.split(",") if name]
@@ -140,8 +152,24 @@ def run_compare(options: argparse.Namespace) -> int:
     return 0
 
 
+@contextmanager
+def _download_bar(show: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar on the terminal that fills with the bytes that arrived; nothing where `show` is False."""
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("download")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def run_download(options: argparse.Namespace) -> int:
     """Fetch a data set."""
-    folder = download.download(options.name, to=options.to, url=options.url, progress=_show_progress(options))
+    with _download_bar(_show_progress(options)) as progress:
+        folder = download.download(options.name, to=options.to, url=options.url, progress=progress)
     print(json.dumps({"name": options.name, "folder": str(folder)}) if options.json else f"{options.name}: {folder}")
     return 0
