@@ -19,7 +19,7 @@ import numpy as np
 from minidl.autograd import Function, backward, grad, gradcheck, gradgradcheck, no_grad, record
 from minidl.backend import default_generator
 from minidl.kernels import use_kernels
-from minidl.ops.registry import Operation
+from minidl.ops.registry import REAL, Operation, Oracle
 from minidl.tensor import Tensor
 
 Arrays = list[np.ndarray]
@@ -125,6 +125,12 @@ def _fresh(value: Any) -> Any:
     return Tensor._wrap(value.array.copy()) if isinstance(value, Tensor) else value
 
 
+def trial(call: Callable[..., Any], *arrays: np.ndarray, oracle: Oracle = "complex") -> Operation:
+    """Any function of some arrays as an operation, so that the checks can be run on it."""
+    given = [np.asarray(x) for x in arrays]
+    return Operation("trial", lambda xs: call(*xs), (), "y", "x", lambda draw: {"xs": given}, REAL, oracle, 2)
+
+
 def nodes_of(outputs: list[Tensor]) -> list[Function]:
     """Every recorded operation that the outputs depend on."""
     found: dict[Function, None] = {}
@@ -174,6 +180,20 @@ def first_derivative(operation: Operation) -> None:
             lambda *xs: tuple(case(*xs)), case.leaves(), method=operation.oracle, atol=tolerance, rtol=tolerance
         )
     directions(case, lambda *xs: case(*xs), tolerance)
+
+
+def gradient_holds(call: Callable[..., Any], *arrays: np.ndarray, oracle: Oracle = "complex") -> None:
+    """The gradient of any function agrees with a numerical one in random directions; shapes and dtypes are kept."""
+    case = Case(trial(call, *arrays, oracle=oracle))
+    xs = case.leaves()
+    ys = case(*xs)
+    gxs = grad(ys, xs, [Tensor._wrap(g) for g in case.cotangents(ys)], allow_unused=True)
+    for x, g in zip(xs, gxs, strict=True):
+        if g is not None:
+            assert type(g.array) is np.ndarray, f"the gradient is a {type(g.array).__name__} (T7)"
+            assert g.array.shape == x.array.shape, f"gradient {g.array.shape} of an input {x.array.shape}"
+            assert g.array.dtype == x.array.dtype
+    directions(case, lambda *xs: case(*xs), EXACT[oracle], repeats=1)
 
 
 def directions(case: Case, function: Callable[..., list[Tensor]], tolerance: float, repeats: int = 3) -> None:
