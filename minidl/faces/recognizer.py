@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import Any, Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,9 @@ from minidl.backend import Array, Device, module_for
 from minidl.faces import metrics
 from minidl.faces.classical import Eigenfaces, Fisherfaces
 from minidl.faces.errors import BadDataset, BadImage, BadModelFile, FaceError, NotFitted
-from minidl.faces.images import to_grey
+from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
 from minidl.faces.model_file import read_model, write_model
 from minidl.faces.models import NETWORKS, NetworkClassifier
-from minidl.faces.protocol import natural_order
 from minidl.faces.training import History
 
 Classifier: TypeAlias = Eigenfaces | Fisherfaces | NetworkClassifier
@@ -64,7 +63,7 @@ class FaceRecognizer:
         except (RuntimeError, ValueError) as error:
             raise FaceError(str(error)) from error
         self.model = model
-        self.image_size = _size(image_size)
+        self.image_size = size_of(image_size)
         self.device = Device(device)
         self.seed = int(seed)
         self._people: list[Hashable] = []
@@ -130,9 +129,9 @@ class FaceRecognizer:
 
         An error, or an interruption from the keyboard, leaves what was learned before as it was.
         """
-        grey, named = self._faces(images), _labels(labels)
-        _check_count(grey, named)
-        people = _in_order(named)
+        grey = grey_images(images, self.image_size)
+        named = plain_labels(labels, len(grey))
+        people = in_order(named)
         if len(people) < 2:
             raise BadDataset(
                 f"a recognizer needs at least two people to tell apart, but all {len(named)} "
@@ -141,8 +140,13 @@ class FaceRecognizer:
         if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
             raise BadDataset(f"epochs must be an integer ≥ 1 or None, but it is {epochs!r}")
         code_of = {person: k for k, person in enumerate(people)}
-        codes = np.array([code_of[person] for person in named], np.int64)
-        held_out = self._validation(validation, code_of) if validation is not None else None
+        codes = codes_of(named, code_of)
+        held_out: tuple[Array, Array] | None = None
+        if validation is not None:
+            if not isinstance(validation, tuple) or len(validation) != 2:
+                raise BadDataset("validation must be a pair (images, labels)")
+            seen = grey_images(validation[0], self.image_size)
+            held_out = seen, codes_of(plain_labels(validation[1], len(seen)), code_of)
         classifier = self._new_classifier()
         if isinstance(classifier, NetworkClassifier):
             classifier.fit(grey, codes, epochs, augment, held_out, progress)
@@ -164,8 +168,8 @@ class FaceRecognizer:
             NotFitted: `fit` was not called.
             BadImage: the images are not what they should be.
         """
-        codes = self._fitted.predict(self._faces(images))
-        return _as_array(self._people)[codes]
+        codes = self._fitted.predict(grey_images(images, self.image_size))
+        return label_array(self._people)[codes]
 
     def represent(self, images: Array) -> NDArray[np.float32]:
         """The embeddings, to compare faces by the cosine (the product) of two rows.
@@ -179,7 +183,7 @@ class FaceRecognizer:
         Raises:
             NotFitted, BadImage: as `predict`.
         """
-        return self._fitted.represent(self._faces(images))
+        return self._fitted.represent(grey_images(images, self.image_size))
 
     def evaluate(self, images: Array, labels: Iterable[Hashable]) -> metrics.Report:
         """All figures on images that were not in the training.
@@ -198,8 +202,8 @@ class FaceRecognizer:
             NotFitted, BadImage: as `predict`.
             BadDataset: a label is missing or not one of the training.
         """
-        classifier, grey = self._fitted, self._faces(images)
-        codes = self._codes(grey, _labels(labels), {person: k for k, person in enumerate(self._people)})
+        classifier, grey = self._fitted, grey_images(images, self.image_size)
+        codes = codes_of(plain_labels(labels, len(grey)), {person: k for k, person in enumerate(self._people)})
         if isinstance(classifier, NetworkClassifier):
             known, shown = classifier.gallery
         else:
@@ -264,108 +268,9 @@ class FaceRecognizer:
                 made._classifier = classifier.restore(arrays, len(people))
             else:
                 made._classifier = classifier.from_state(arrays)
+                if not np.isin(arrays["labels"], range(len(people))).all():
+                    raise BadModelFile(f"this {made.model} model is damaged: it shows people it does not name")
         except (KeyError, TypeError, BadModelFile, BadDataset, BadImage) as error:
             raise BadModelFile(f"{fspath(path)} cannot be used: {error}") from error
         made._people = people
         return made
-
-    # ── checking what came in ─────────────────────────────────────────────────────────────────
-
-    def _faces(self, images: Array) -> NDArray[np.uint8]:
-        """The images as grey uint8 of the right size."""
-        try:
-            pixels = np.asarray(images)
-        except ValueError as error:
-            raise BadImage("the images must all be of one size, but they differ: resize them first") from error
-        h, w = self.image_size
-        wanted = f"uint8 of shape (n, {h}, {w}) or (n, {h}, {w}, 3)"
-        if not pixels.size:
-            raise BadImage(f"there are no images (the shape is {pixels.shape}): give {wanted}")
-        if pixels.dtype != np.uint8:
-            hint = ""
-            if pixels.dtype.kind == "f":
-                broken = int(np.sum(~np.isfinite(pixels)))
-                hint = f" ({broken} values are NaN or infinite)" if broken else " (values in 0..1 times 255)"
-            raise BadImage(f"images must be {wanted}, but they are {pixels.dtype}: convert them to uint8{hint}")
-        if pixels.shape[1:] in ((h, w), (h, w, 3)):
-            return to_grey(pixels)
-        if pixels.shape in ((h, w), (h, w, 3)):
-            raise BadImage(f"one image of shape {pixels.shape} came without the axis n: write image[None] for {wanted}")
-        raise BadImage(
-            f"images must be {wanted}, but the shape is {pixels.shape}: resize them, or make the recognizer with "
-            "the image_size that they have"
-        )
-
-    def _validation(
-        self, validation: tuple[Array, Iterable[Hashable]], code_of: Mapping[Hashable, int]
-    ) -> tuple[Array, Array]:
-        if not isinstance(validation, tuple) or len(validation) != 2:
-            raise BadDataset("validation must be a pair (images, labels)")
-        grey, named = self._faces(validation[0]), _labels(validation[1])
-        return grey, self._codes(grey, named, code_of)
-
-    @staticmethod
-    def _codes(grey: Array, named: list[Hashable], code_of: Mapping[Hashable, int]) -> NDArray[np.int64]:
-        _check_count(grey, named)
-        if strangers := [person for person in named if person not in code_of]:
-            raise BadDataset(
-                f"{strangers[0]!r} was not in the training: leave these images out, or train with images of this person"
-            )
-        return np.array([code_of[person] for person in named], np.int64)
-
-
-def _size(image_size: Any) -> tuple[int, int]:
-    try:
-        rows, columns = (int(side) for side in image_size)
-    except (TypeError, ValueError) as error:
-        raise BadImage(f"image_size must be (rows, columns) in pixels, but it is {image_size!r}") from error
-    if min(rows, columns) < 1:
-        raise BadImage(f"image_size must be (rows, columns) of at least one pixel, but it is {image_size!r}")
-    return rows, columns
-
-
-def _labels(labels: Iterable[Hashable]) -> list[Hashable]:
-    """The labels as plain Python values, which hash and compare alike however they came."""
-    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
-        raise BadDataset(f"labels must be a list or an array with one label an image, but they are {labels!r}")
-    if isinstance(labels, np.ndarray):
-        if labels.ndim != 1:
-            raise BadDataset(f"labels must have shape (n,), but the shape is {labels.shape}")
-        labels = labels.tolist()
-    plain: list[Hashable] = [label.item() if isinstance(label, np.generic) else label for label in labels]
-    for label in plain:
-        try:
-            hash(label)
-            same = bool(label == label)
-        except (TypeError, ValueError) as error:
-            raise BadDataset(
-                f"a label must be a name, a number or another hashable value, but {label!r} is a {type(label).__name__}"
-            ) from error
-        if label is None or not same:
-            raise BadDataset(f"every image needs a label, but one is {label!r}: leave it out or say who it is")
-    return plain
-
-
-def _check_count(images: Array, labels: list[Hashable]) -> None:
-    if len(images) != len(labels):
-        raise BadDataset(f"every image needs one label, but there are {len(images)} images and {len(labels)} labels")
-
-
-def _in_order(labels: list[Hashable]) -> list[Hashable]:
-    people = list(dict.fromkeys(labels))
-    if all(type(person) is int for person in people):
-        return sorted(people)  # type: ignore[type-var]  # all of them are int
-    if all(isinstance(person, str) for person in people):
-        return list(natural_order([str(person) for person in people]))
-    return people
-
-
-def _as_array(people: list[Hashable]) -> Array:
-    if all(type(person) is int for person in people) and max(map(abs, people)) < 2**63:  # type: ignore[arg-type]
-        return np.array(people, np.int64)
-    if all(type(person) is str for person in people):
-        return np.array(people)
-    kept = np.empty(len(people), object)
-    for k, person in enumerate(people):  # one by one: NumPy would take a tuple for a row
-        kept[k] = person
-    return kept
