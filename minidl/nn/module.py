@@ -61,13 +61,13 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         # Python asks here only for names that are no ordinary attributes
         held = self.__dict__
-        if "_parameters" not in held:
-            raise AttributeError(
-                f"{type(self).__name__}: call super().__init__() at the start of __init__, before using the module"
-            )
-        for table in (held["_parameters"], held["_buffers"], held["_modules"]):
-            if name in table:
-                return table[name]
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table not in held:
+                raise AttributeError(
+                    f"{type(self).__name__}: call super().__init__() at the start of __init__, before using the module"
+                )
+            if name in held[table]:
+                return held[table][name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:

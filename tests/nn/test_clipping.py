@@ -10,6 +10,7 @@ import pytest
 
 import minidl as dl
 from minidl import nn
+from minidl.nn.clipping import CHUNK
 from minidl.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector, vector_to_parameters
 
 
@@ -95,6 +96,16 @@ def test_the_norm_is_summed_in_float64() -> None:
     h.grad = dl.tensor([30000.0, 40000.0], dtype=dl.float16)
     assert clip_grad_norm_(h, 1.0).item() == pytest.approx(50000)
     assert h.grad.dtype == dl.float16
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0])
+def test_large_gradients_are_summed_to_the_last_number(norm_type: float) -> None:
+    """The sum goes chunk by chunk; the last one is short."""
+    p = nn.Parameter(dl.zeros(3, 2 * CHUNK // 3))
+    p.grad = dl.ones(*p.shape)
+    p.grad.array[-1, -1] = 1000
+    expected = (p.numel() - 1 + 1000**norm_type) ** (1 / norm_type)
+    assert clip_grad_norm_(p, 1e9, norm_type).item() == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -79,11 +79,12 @@ def test_dropout_keeps_the_expectation_and_is_nothing_in_evaluation(kind: Any) -
     assert layer.eval()(x).equal(x)
 
 
-def test_dropout_draws_from_its_own_generator() -> None:
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d])
+def test_dropout_draws_from_its_own_generator(kind: Any) -> None:
     """T38: a network with its own generator is not disturbed by another one, and repeats itself."""
-    x = dl.ones(50)
-    alone = [nn.Dropout(0.5, generator=dl.Generator(2))(x) for _ in range(2)]
-    layer = nn.Dropout(0.5, generator=dl.Generator(2))
+    x = dl.ones(10, 5, 1, 1)
+    alone = [kind(0.5, generator=dl.Generator(2))(x) for _ in range(2)]
+    layer = kind(0.5, generator=dl.Generator(2))
     nn.Dropout(0.5)(x)
     assert alone[0].equal(alone[1])
     assert alone[0].equal(layer(x))

@@ -305,6 +305,15 @@ def test_a_parameter_shares_memory_and_prints_itself() -> None:
     assert nn.Parameter(p * 2).is_leaf
 
 
+def test_a_parameter_shares_the_version_of_its_memory() -> None:
+    """T5: writing into the tensor it was made from is noticed."""
+    x = dl.ones(2)
+    y = nn.Parameter(x).square().sum()
+    x.fill_(3)
+    with pytest.raises(RuntimeError, match="was changed in place"):
+        y.backward()
+
+
 def test_printing_nests() -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:
