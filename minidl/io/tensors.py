@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, to_device
@@ -33,8 +35,6 @@ def save_safetensors(
     Raises:
         TypeError: a value is not a tensor of numbers, or a text is not a text.
     """
-    from safetensors.numpy import save
-
     arrays = {name: _plain(name, value) for name, value in tensors.items()}
     texts = dict(metadata or {})
     for name, text in texts.items():
@@ -56,9 +56,6 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays and the texts of a safetensors file; raises as `load_safetensors` does."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"cannot read {path}: it is a folder; give the name of a file")

@@ -32,6 +32,8 @@ def take_apart(value: Any, path: str, arrays: dict[str, Array]) -> Any:
     if isinstance(value, complex):
         return {"$complex": [value.real, value.imag]}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
+        while path in arrays:  # {"a.b": x, "a": {"b": y}} asks for one name twice
+            path += "'"
         arrays[path] = value
         return {"$array": path}
     if isinstance(value, list | tuple):

@@ -311,6 +311,11 @@ class Optimizer:
                     f"{self._name}: {key} of parameter {position} has shape {array.shape} in the saved state, "
                     f"the parameter has {p.shape}"
                 )
+            elif not np.can_cast(array.dtype, dtype):
+                raise ValueError(
+                    f"{self._name}: {key} of parameter {position} is {array.dtype.name} in the saved state, "
+                    f"expected {dtype.name}"
+                )
             else:
                 state[key] = xp.array(array, dtype=dtype, order="C")
         if state:

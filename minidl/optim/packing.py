@@ -6,9 +6,13 @@ small layers that is all the time there is. The rules work element by element, s
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from minidl.backend import Array
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -36,7 +40,7 @@ class Pack:
         small = [pair for pair in pairs if _small(pair[0])]
         self.members = [pair for pair in small if _alike(pair, small[0])]
         self.shared: State = {}
-        if len(self.members) < 2:
+        if len(self.members) < 2 or _overlap([parameter.array for parameter, _ in self.members]):
             self.members, self.others = [], pairs
             return
         self.others = [pair for pair in pairs if not (_small(pair[0]) and _alike(pair, small[0]))]
@@ -85,6 +89,12 @@ class Pack:
 def _small(parameter: Tensor) -> bool:
     p = parameter.array
     return isinstance(p, np.ndarray) and p.size <= SMALL and p.dtype.itemsize > 2 and parameter.grad is not None
+
+
+def _overlap(arrays: list[Array]) -> bool:
+    """True when two share memory, so that they must be updated one after the other."""
+    bounds = sorted(byte_bounds(array) for array in arrays if array.size)
+    return any(end > start for (_, end), (start, _) in pairwise(bounds))
 
 
 def _alike(one: tuple[Tensor, State], other: tuple[Tensor, State]) -> bool:

@@ -89,6 +89,7 @@ def test_the_model_alone_is_enough_for_inference(tmp_path):
         {"$array": "not one"},
         3 + 4j,
         np.float32(0.1),
+        {"a.b": np.zeros(2), "a": {"b": np.ones(3)}},
         {"history": np.arange(6.0).reshape(2, 3).T, "t": Tensor([1, 2]), "scalar": np.array(2.0)},
     ],
     ids=repr,

@@ -80,6 +80,16 @@ def test_small_parameters_updated_together_or_one_by_one_are_the_same_bits(cls, 
     assert one._packs[0].members
 
 
+def test_T1_parameters_that_share_memory_are_updated_one_after_the_other():
+    memory = np.zeros(4, "f4")
+    a, b, c = (Tensor(memory[s], requires_grad=True) for s in (slice(0, 3), slice(2, 4), slice(3, 4)))
+    optimizer = optim.SGD([a, b, c], lr=1.0)
+    for p in (a, b, c):
+        p.grad = Tensor(np.ones(p.shape, "f4"))
+    optimizer.step()
+    assert memory.tolist() == [-1, -1, -2, -2]
+
+
 @every
 def test_large_parameters_updated_in_blocks_are_the_same_bits(cls, options, rng):
     flat = Tensor(rng.standard_normal(2 * BLOCK + 77).astype("f4"), requires_grad=True)
@@ -295,8 +305,8 @@ def test_a_copied_optimizer_continues_bit_for_bit(cls, options, duplicate, rng):
     assert bits(ps) == bits(others)
 
 
-def stepped(rng, cls=optim.Adam, shapes=((2,), (3,)), names="ab", **options):
-    ps = parameters(rng, shapes)
+def stepped(rng, cls=optim.Adam, shapes=((2,), (3,)), names="ab", dtype="f4", **options):
+    ps = parameters(rng, shapes, dtype)
     optimizer = cls(list(zip(names, ps, strict=True)), **options)
     give_gradients(ps, rng)
     optimizer.step()
@@ -309,6 +319,10 @@ def stepped(rng, cls=optim.Adam, shapes=((2,), (3,)), names="ab", **options):
         (lambda rng: stepped(rng, names="ac"), "parameter 1 is 'b' here, 'c' in the saved state"),
         (lambda rng: stepped(rng, shapes=((2,), (4,))), r"exp_avg of parameter 1 has shape \(4,\)"),
         (lambda rng: stepped(rng, shapes=((2,),), names="a"), r"groups of \[1\] parameters"),
+        (
+            lambda rng: stepped(rng, dtype="f8"),
+            "exp_avg of parameter 0 is float64 in the saved state, expected float32",
+        ),
         (lambda rng: stepped(rng, cls=optim.SGD), "lacks the option 'amsgrad'; another rule made it"),
     ],
 )
