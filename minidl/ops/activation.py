@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import Operand, as_tensor, cast, floating
@@ -80,8 +82,10 @@ def sigmoid_of(x: Array) -> Array:
     xp = array_module(x)
     if x.dtype.kind == "c":
         return 1 / (1 + xp.exp(-x))
-    half = x.dtype.type(0.5)
-    return half * (xp.tanh(half * x) + x.dtype.type(1))
+    if x.dtype == np.float16:
+        return sigmoid_of(x.astype(np.float32)).astype(x.dtype)
+    one, most = x.dtype.type(1), x.dtype.type(0.99 * math.log(np.finfo(x.dtype).max))
+    return one / (one + xp.exp(xp.minimum(-x, most)))  # unlike (tanh(x/2) + 1)/2, exact also where it is tiny
 
 
 class Sigmoid(Function):

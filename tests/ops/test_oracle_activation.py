@@ -17,8 +17,9 @@ import minidl.nn.functional as F
 pytestmark = pytest.mark.oracle
 
 CALLS: dict[str, list[dict[str, Any]]] = {
-    "relu": [{}], "leaky_relu": [{}, {"negative_slope": 0.2}], "elu": [{}, {"alpha": 0.5}], "gelu": [{}, {"approximate": "tanh"}],
-    "silu": [{}], "softplus": [{}, {"beta": 2.0, "threshold": 1.0}], "sigmoid": [{}], "tanh": [{}],
+    "relu": [{}], "leaky_relu": [{}, {"negative_slope": 0.2}], "elu": [{}, {"alpha": 0.5}],
+    "gelu": [{}, {"approximate": "tanh"}], "silu": [{}],
+    "softplus": [{}, {"beta": 2.0, "threshold": 1.0}], "sigmoid": [{}], "tanh": [{}],
 }  # fmt: skip
 
 
@@ -71,11 +72,19 @@ def test_softmax_by_hand() -> None:
     np.testing.assert_allclose(y.numpy(), [0.665241, 0.244728, 0.090031], atol=1e-6)
 
 
-def test_a_dimension_that_is_not_there_is_refused() -> None:
-    for name in ("softmax", "log_softmax"):
-        both_refuse(
-            lambda x: getattr(F, name)(x, 2), lambda x: getattr(torch.nn.functional, name)(x, 2), np.ones((2, 3))
-        )  # noqa: B023
-    both_refuse(
-        lambda x: F.gelu(x, approximate="no"), lambda x: torch.nn.functional.gelu(x, approximate="no"), np.ones(2)
-    )
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_dimension_that_is_not_there_is_refused(name: str) -> None:
+    theirs = getattr(torch.nn.functional, name)
+    both_refuse(lambda x: getattr(F, name)(x, 2), lambda x: theirs(x, 2), np.ones((2, 3)))
+
+
+def test_an_unknown_approximation_is_refused() -> None:
+    theirs = torch.nn.functional.gelu
+    both_refuse(lambda x: F.gelu(x, approximate="no"), lambda x: theirs(x, approximate="no"), np.ones(2))
+
+
+def test_a_tiny_sigmoid_is_not_zero() -> None:
+    """T9: (tanh(x/2) + 1)/2 rounds to 0 here, and its logarithm to −∞."""
+    x = dl.tensor([-30.0, -80.0, -1e4])
+    np.testing.assert_allclose(F.sigmoid(x).numpy()[:2], np.exp([-30.0, -80.0]), rtol=1e-5)
+    assert F.sigmoid(x).numpy()[2] < 1e-37

@@ -23,7 +23,7 @@ WITH_DIMS = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
 @given(data=st.data())
 def test_reshape(data: st.DataObject) -> None:
     x = data.draw(arrays(dtypes=SOME))
-    factors = [n for n in data.draw(st.permutations(x.shape))]
+    factors = list(data.draw(st.permutations(x.shape)))
     wanted = (-1, *factors[1:]) if factors and 0 not in factors and data.draw(st.booleans()) else tuple(factors)
     same(lambda x: dl.reshape(x, wanted), lambda x: torch.reshape(x, wanted), x)
     same(lambda x: x.reshape(-1) if x.size else x, lambda x: x.reshape(-1) if x.size else x, x)
