@@ -106,6 +106,12 @@ from minidl.ops.pooling import avg_pool1d as avg_pool1d
 from minidl.ops.pooling import avg_pool2d as avg_pool2d
 from minidl.ops.pooling import max_pool1d as max_pool1d
 from minidl.ops.pooling import max_pool2d as max_pool2d
+from minidl.ops.recurrent import gru as gru
+from minidl.ops.recurrent import gru_cell as gru_cell
+from minidl.ops.recurrent import lstm as lstm
+from minidl.ops.recurrent import lstm_cell as lstm_cell
+from minidl.ops.recurrent import rnn as rnn
+from minidl.ops.recurrent import rnn_cell as rnn_cell
 from minidl.ops.reduce import Extreme as Extreme
 from minidl.ops.reduce import all as all
 from minidl.ops.reduce import amax as amax

@@ -16,3 +16,9 @@ from minidl.kernels.cpu.convolution import conv2d as conv2d
 from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.portable.linalg import matmul as matmul
+from minidl.kernels.portable.recurrent import gru_steps as gru_steps
+from minidl.kernels.portable.recurrent import gru_steps_grad as gru_steps_grad
+from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
+from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
+from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps
+from minidl.kernels.portable.recurrent import rnn_steps_grad as rnn_steps_grad

@@ -14,5 +14,11 @@ from minidl.kernels.portable.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.portable.pooling import gather_windows as gather_windows
 from minidl.kernels.portable.pooling import max_pool2d as max_pool2d
 from minidl.kernels.portable.pooling import scatter_windows as scatter_windows
+from minidl.kernels.portable.recurrent import gru_steps as gru_steps
+from minidl.kernels.portable.recurrent import gru_steps_grad as gru_steps_grad
+from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
+from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
+from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps
+from minidl.kernels.portable.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.portable.unfold import col2im as col2im
 from minidl.kernels.portable.unfold import im2col as im2col

@@ -14,5 +14,11 @@ from minidl.kernels.reference.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.reference.pooling import gather_windows as gather_windows
 from minidl.kernels.reference.pooling import max_pool2d as max_pool2d
 from minidl.kernels.reference.pooling import scatter_windows as scatter_windows
+from minidl.kernels.reference.recurrent import gru_steps as gru_steps
+from minidl.kernels.reference.recurrent import gru_steps_grad as gru_steps_grad
+from minidl.kernels.reference.recurrent import lstm_steps as lstm_steps
+from minidl.kernels.reference.recurrent import lstm_steps_grad as lstm_steps_grad
+from minidl.kernels.reference.recurrent import rnn_steps as rnn_steps
+from minidl.kernels.reference.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.reference.unfold import col2im as col2im
 from minidl.kernels.reference.unfold import im2col as im2col
