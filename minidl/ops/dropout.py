@@ -55,7 +55,7 @@ def _probability(name: str, p: float) -> float:
     return p
 
 
-@op(Dropout, example=lambda draw: {"input": draw(3, 4), "p": 0.4, "generator": Generator(5)}, orders=0)
+@op(Dropout, example=lambda draw: {"input": draw(3, 4), "p": 0.4, "generator": Generator(5)})
 def dropout(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
     """Strike out each number with probability p and divide the others by 1 − p.
 
@@ -74,7 +74,7 @@ def dropout(input: Operand, p: float = 0.5, training: bool = True, *, generator:
     return Dropout(_mask("dropout", x.array.shape, x.array, p, generator))(x)
 
 
-@op(Dropout, example=lambda draw: {"input": draw(2, 3, 2, 4), "p": 0.4, "generator": Generator(5)}, orders=0)
+@op(Dropout, example=lambda draw: {"input": draw(2, 3, 2, 4), "p": 0.4, "generator": Generator(5)})
 def dropout2d(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
     """Strike out whole channels: neighbouring pixels are so alike that single ones would hardly be missed.
 
@@ -86,7 +86,7 @@ def dropout2d(input: Operand, p: float = 0.5, training: bool = True, *, generato
     return _channels("dropout2d", 2, input, p, training, generator)
 
 
-@op(Dropout, example=lambda draw: {"input": draw(2, 3, 4), "p": 0.4, "generator": Generator(5)}, orders=0)
+@op(Dropout, example=lambda draw: {"input": draw(2, 3, 4), "p": 0.4, "generator": Generator(5)})
 def dropout1d(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
     """Strike out whole channels of signals (N, C, L) or (C, L); arguments as in `dropout2d`."""
     return _channels("dropout1d", 1, input, p, training, generator)
