@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minidl.autograd.modes import enable_grad, tape
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
+from minidl.optim.groups import Group as Group
+from minidl.optim.groups import ParamsLike as ParamsLike
+from minidl.optim.groups import completed_group, listed
 from minidl.optim.packing import Pack
 from minidl.optim.packing import State as State
+from minidl.optim.saved_state import fitted_state
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
-
-Group: TypeAlias = dict[str, Any]
-"""Parameters under "params" and the options that hold for them."""
 
 BLOCK = 16384
 """Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
@@ -52,11 +53,7 @@ class Optimizer:
         self._packs: list[Pack | None] = []
         if isinstance(params, Variable):
             raise TypeError(f"{self._name}: expected the parameters as a list, got a single tensor; write [tensor]")
-        if isinstance(params, set | frozenset):
-            raise TypeError(f"{self._name}: a set of parameters has no order that a later run could repeat; use a list")
-        params = list(params)
-        if not params:
-            raise ValueError(f"{self._name}: the list of parameters is empty")
+        params = listed(self._name, params)
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
@@ -185,45 +182,11 @@ class Optimizer:
 
     def add_param_group(self, param_group: Group) -> None:
         """Optimise more parameters, with options of their own: `{"params": [...], "lr": 1e-4}`."""
-        group = {**param_group, "params": self._listed(param_group["params"])}
-        if isinstance(group["params"][0], tuple):
-            group["param_names"] = [name for name, _ in group["params"]]
-            group["params"] = [parameter for _, parameter in group["params"]]
-        known = {id(parameter) for other in self.param_groups for parameter in other["params"]}
-        for position, parameter in enumerate(group["params"]):
-            what = group["param_names"][position] if "param_names" in group else f"parameter {position}"
-            if not isinstance(parameter, Variable):
-                raise TypeError(f"{self._name}: {what} is a {type(parameter).__name__}, expected a tensor")
-            if parameter.creator is not None:
-                raise ValueError(f"{self._name}: {what} is the result of an operation; only leaves can be optimised")
-            if parameter.array.dtype.kind != "f":
-                raise TypeError(
-                    f"{self._name}: {what} has dtype {parameter.array.dtype.name}, expected a real floating one"
-                )
-            if id(parameter) in known:
-                raise ValueError(f"{self._name}: {what} appears twice; it would be updated twice a step")
-            known.add(id(parameter))
-        for option, value in self.defaults.items():
-            group.setdefault(option, value)
-        unknown = set(group) - set(self.defaults) - {"params", "param_names", "initial_lr"}
-        if unknown:
-            raise TypeError(
-                f"{self._name}: no option is called {sorted(unknown)[0]!r}; there are {sorted(self.defaults)}"
-            )
-        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
-            raise ValueError(f"{self._name}: either all groups name their parameters, or none does")
+        group = completed_group(self._name, param_group, self.defaults, self.param_groups)
         self.check(group)
         self.param_groups.append(group)
         self._states.append([{} for _ in group["params"]])
         self._unpack()
-
-    def _listed(self, params: Any) -> list[Any]:
-        if isinstance(params, set | frozenset):
-            raise TypeError(f"{self._name}: a set of parameters has no order that a later run could repeat; use a list")
-        listed = [params] if isinstance(params, Variable) else list(params)
-        if not listed:
-            raise ValueError(f"{self._name}: a group without parameters")
-        return listed
 
     # ── state ─────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +246,7 @@ class Optimizer:
             self.check(groups[-1])
             states.append(
                 [
-                    self._fitting(position, parameter, saved_states.get(position, {}), groups[-1])
+                    self._fitted(position, parameter.array, saved_states.get(position, {}), groups[-1])
                     for position, parameter in zip(saved["params"], group["params"], strict=True)
                 ]
             )
@@ -292,40 +255,14 @@ class Optimizer:
         self._states = states
         self._packs = [None] * len(self.param_groups)
 
-    def _fitting(self, position: int, parameter: Tensor, saved: State, group: Group) -> State:
-        """A copy of a saved state for a parameter: arrays beside it, in the dtype that its updates are computed in."""
-        p = parameter.array
-        xp, dtype = array_module(p), np.promote_types(p.dtype, np.float32)
-        state: State = {}
-        for key, value in saved.items():
-            if value is None:  # so PyTorch writes a buffer that its options do not need
-                continue
-            if isinstance(value, bool | int | float):
-                state[key] = value
-                continue
-            array = np.asarray(value.get() if hasattr(value, "get") else value)
-            if array.ndim == 0 and (p.ndim > 0 or key in ("step", "mu_product")):
-                state[key] = int(array) if key == "step" else float(array)  # PyTorch keeps its numbers in tensors
-            elif array.shape != p.shape:
-                raise ValueError(
-                    f"{self._name}: {key} of parameter {position} has shape {array.shape} in the saved state, "
-                    f"the parameter has {p.shape}"
-                )
-            elif not np.can_cast(array.dtype, dtype):
-                raise ValueError(
-                    f"{self._name}: {key} of parameter {position} is {array.dtype.name} in the saved state, "
-                    f"expected {dtype.name}"
-                )
-            else:
-                state[key] = xp.array(array, dtype=dtype, order="C")
+    def _fitted(self, position: int, p: Array, saved: State, group: Group) -> State:
+        """A copy of a saved state for the parameter p, if it has all that a step of this rule needs."""
+        where = f"{self._name}: the saved state of parameter {position}"
+        state, expected = fitted_state(where, saved, p), State()
         if state:
-            expected: State = {}
-            self.prepare(p.astype(dtype), expected, group)
+            self.prepare(p.astype(np.promote_types(p.dtype, np.float32)), expected, group)
             if set(expected) != set(state):
-                raise ValueError(
-                    f"{self._name}: the saved state of parameter {position} holds {sorted(state)}, "
-                    f"expected {sorted(expected)}"
-                )
+                raise ValueError(f"{where} holds {sorted(state)}, expected {sorted(expected)}")
         return state
 
 
@@ -342,6 +279,3 @@ def zeros(p: Array) -> Array:
     """What a running average of the gradients of p starts from."""
     array: Array = array_module(p).zeros(p.shape, dtype=p.dtype)
     return array
-
-
-ParamsLike: TypeAlias = "Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Group]"

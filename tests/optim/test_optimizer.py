@@ -212,7 +212,7 @@ def test_groups_have_options_of_their_own(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda a, b: [], "empty"),
+        (lambda a, b: [], "list of parameters is empty"),
         (lambda a, b: a, "single tensor"),
         (lambda a, b: {a, b}, "set of parameters has no order"),
         (lambda a, b: [{"params": {a, b}}], "set of parameters has no order"),
@@ -317,11 +317,11 @@ def stepped(rng, cls=optim.Adam, shapes=((2,), (3,)), names="ab", dtype="f4", **
     ("other", "message"),
     [
         (lambda rng: stepped(rng, names="ac"), "parameter 1 is 'b' here, 'c' in the saved state"),
-        (lambda rng: stepped(rng, shapes=((2,), (4,))), r"exp_avg of parameter 1 has shape \(4,\)"),
+        (lambda rng: stepped(rng, shapes=((2,), (4,))), r"parameter 1 has exp_avg of shape \(4,\)"),
         (lambda rng: stepped(rng, shapes=((2,),), names="a"), r"groups of \[1\] parameters"),
         (
             lambda rng: stepped(rng, dtype="f8"),
-            "exp_avg of parameter 0 is float64 in the saved state, expected float32",
+            "parameter 0 has exp_avg in float64, expected float32",
         ),
         (lambda rng: stepped(rng, cls=optim.SGD), "lacks the option 'amsgrad'; another rule made it"),
     ],
