@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minidl.autograd.differentiate import grad
 from minidl.autograd.function import Function, Needs
 from minidl.autograd.modes import enable_grad, is_grad_enabled
@@ -72,7 +74,12 @@ class Fused(Function):
             return tuple([next(gxs) if need else None for need in needs])
         arrays = tuple([g.array for g in gys])
         fast = self.fast_backward(arrays if isinstance(gy, tuple) else arrays[0], needs)
-        return tuple([None if gx is None else Variable._wrap(gx) for gx in fast])
+        return tuple([None if gx is None else Variable._wrap(_array(gx)) for gx in fast])
+
+
+def _array(x: Any) -> Array:
+    """NumPy's results without dimensions are scalars; a tensor holds an array."""
+    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 class Pullback(Function):

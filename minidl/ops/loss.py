@@ -7,26 +7,26 @@ Two losses carry the name cross-entropy, and they are not the same:
 
 Document 001 prints the binary formula and uses it for classes (ERRATA 001-F1, 001-F9). For p = (.7, .2, .1) and the
 first class the second gives 0.357 and the first, over the one-hot vector, 0.685 in sum and 0.228 in the mean: another
-loss with other gradients. Both are computed here from logits, the scores before sigmoid or softmax, because
+loss with other gradients. Both are best computed from logits, the scores before sigmoid or softmax, because
 ln(softmax(x)) rounds to −∞ where x − ln Σ eˣ is an ordinary number.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.autograd.function import Function, Needs
+from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
-from minidl.ops.activation import log_softmax, softplus
+from minidl.ops.activation import log_softmax
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import log, log1p, mul, where
+from minidl.ops.elementwise import mul, where
 from minidl.ops.fused import Fused
 from minidl.ops.index import getitem
 from minidl.ops.reduce import mean, sum
-from minidl.ops.registry import UNIT, op
+from minidl.ops.registry import op
 from minidl.ops.shape import movedim, reshape
 
 if TYPE_CHECKING:
@@ -222,102 +222,3 @@ def nll_loss(input: Operand, target: Operand, weight: Operand | None = None, *, 
     x, labels, counted = _class_rows("nll_loss", input, t, ignore_index)
     w = _class_weights("nll_loss", weight, x)
     return _over_labels("nll_loss", -_pick(x, labels), labels, counted, w, reduction, t.array.shape)
-
-
-# ── yes or no ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _same_shape(name: str, input: Operand, target: Operand) -> tuple[Tensor, Tensor]:
-    x, t = promoted(floating(input), floating(target))
-    if x.array.shape != t.array.shape:
-        raise ValueError(f"{name}: predictions of shape {x.array.shape}, but targets of shape {t.array.shape}")
-    return x, t
-
-
-class BinaryCrossEntropy(Function):
-    """Binary cross-entropy of probabilities; logarithms stop at −100, so that a wrong certainty costs 100, not ∞."""
-
-    formula = r"y = -t \ln p - (1 - t) \ln(1 - p)"
-    adjoint = r"\bar p = \frac{p - t}{p (1 - p)}\, \bar y,\quad \bar t = \ln \frac{1 - p}{p}\, \bar y"
-
-    def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
-        return (0, 1) if needs[0] else (0,)
-
-    def forward(self, p: Array, t: Array) -> Array:
-        return (t - 1) * _log_floor(p, True) - t * _log_floor(p, False)
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        p, t = self.saved_inputs
-        gp = gt = None
-        if needs[0]:
-            slope = p * (1 - p)
-            smallest = max(1e-12, float(np.finfo(p.array.dtype).tiny))
-            gp = gy * (p - t) / where(slope.array.real > smallest, slope, as_tensor(slope.array.dtype.type(smallest)))
-        if needs[1]:
-            inside = (p.array.real > _SMALLEST) & (p.array.real < 1)
-            middle = where(inside, p, p * 0 + 0.5)
-            ends = as_tensor(_log_floor(p.array, True) - _log_floor(p.array, False))
-            gt = where(inside, gy * (log1p(-middle) - log(middle)), gy * ends)
-        return gp, gt
-
-
-_SMALLEST = math.exp(-100)
-
-
-def _log_floor(p: Array, other: bool) -> Array:
-    """ln p, or ln(1 − p), but never below −100."""
-    xp = array_module(p)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = xp.log1p(-p) if other else xp.log(p)
-    return xp.where(y.real < -100, p.dtype.type(-100), y)
-
-
-@op(
-    BinaryCrossEntropy, domain=UNIT, example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2), "weight": draw(2)}
-)
-def binary_cross_entropy(
-    input: Operand, target: Operand, weight: Operand | None = None, *, reduction: str = "mean"
-) -> Tensor:
-    r"""The loss of a yes-or-no answer: $-t \ln p - (1 - t)\ln(1 - p)$. For classes see `cross_entropy` (ERRATA 001-F1).
-
-    Arguments:
-        input: probabilities p in [0, 1], any shape; `binary_cross_entropy_with_logits` takes scores and is safer.
-        target: t, of the same shape, usually 0 or 1.
-        weight: factors that broadcast to the shape.
-        reduction: "mean", "sum" or "none".
-
-    Raises:
-        RuntimeError: a probability outside [0, 1].
-        ValueError: shapes that differ.
-
-    Source: the floor of −100 under both logarithms is PyTorch's.
-    """
-    p, t = _same_shape("binary_cross_entropy", input, target)
-    real = p.array.real
-    if real.size and not bool(((real >= 0) & (real <= 1)).all()):
-        raise RuntimeError(
-            f"binary_cross_entropy: probabilities lie in [0, 1], got values from {float(real.min()):g} to "
-            f"{float(real.max()):g}; for scores use binary_cross_entropy_with_logits"
-        )
-    losses = BinaryCrossEntropy()(p, t)
-    return reduced("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
-
-
-@op(formula=r"y = t \ln(1 + e^{-x}) + (1 - t) \ln(1 + e^{x})", adjoint=r"\bar x = (\sigma(x) - t)\, \bar y",
-    example=lambda draw: {"input": draw(3, 2), "target": draw(3, 2), "weight": draw(2),
-                          "pos_weight": draw(2)})  # fmt: skip
-def binary_cross_entropy_with_logits(input: Operand, target: Operand, weight: Operand | None = None, *,
-                                     reduction: str = "mean", pos_weight: Operand | None = None) -> Tensor:  # fmt: skip
-    r"""`binary_cross_entropy` of the sigmoid of scores, without overflow: both terms of the formula are positive.
-
-    Arguments:
-        input: logits, any shape. target: t, of the same shape.
-        weight: factors that broadcast to the shape.
-        reduction: "mean", "sum" or "none".
-        pos_weight: factors of the first term, how much a missed yes counts.
-    """
-    x, t = _same_shape("binary_cross_entropy_with_logits", input, target)
-    yes = t * softplus(-x, threshold=math.inf)
-    losses = (yes if pos_weight is None else yes * pos_weight) + (1 - t) * softplus(x, threshold=math.inf)
-    losses = losses if weight is None else losses * weight
-    return reduced("binary_cross_entropy_with_logits", losses, reduction)

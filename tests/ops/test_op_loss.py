@@ -283,3 +283,19 @@ def test_what_does_not_fit_is_said(call: Any, error: type[Exception], sentence: 
 def test_broadcasting_targets_are_warned_of() -> None:
     with pytest.warns(UserWarning, match=r"mse_loss: predictions of shape \(4, 1\) and targets of shape \(4,\)"):
         F.mse_loss(dl.ones(4, 1), dl.ones(4))
+
+
+def test_the_loss_of_yes_or_no_means_what_its_composite_says() -> None:
+    """The fast body of the logistic loss against plain operations: value, first and second gradients."""
+    rng, results = np.random.default_rng(0), []
+    arrays = rng.normal(size=5), rng.random(5)
+    for choice in ("auto", "numpy"):
+        x, t = [dl.tensor(a, requires_grad=True) for a in arrays]
+        with use_kernels(choice):
+            y = F.binary_cross_entropy_with_logits(x, t, reduction="none")
+        plain = dl.autograd.grad((y**2).sum(), [x, t], retain_graph=True)
+        first = dl.autograd.grad((y**2).sum(), [x, t], create_graph=True)
+        second = dl.autograd.grad(first[0].sum() + (first[1] ** 2).sum(), [x, t])
+        results.append([a.detach().numpy() for a in (y, *plain, *first, *second)])
+    for fast, composite in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, composite, rtol=1e-10, atol=1e-12)
