@@ -54,6 +54,12 @@ from minidl.nn.pooling import AvgPool1d as AvgPool1d
 from minidl.nn.pooling import AvgPool2d as AvgPool2d
 from minidl.nn.pooling import MaxPool1d as MaxPool1d
 from minidl.nn.pooling import MaxPool2d as MaxPool2d
+from minidl.nn.recurrent import GRU as GRU
+from minidl.nn.recurrent import LSTM as LSTM
+from minidl.nn.recurrent import RNN as RNN
+from minidl.nn.recurrent_cells import GRUCell as GRUCell
+from minidl.nn.recurrent_cells import LSTMCell as LSTMCell
+from minidl.nn.recurrent_cells import RNNCell as RNNCell
 from minidl.nn.summary import Row as Row
 from minidl.nn.summary import Summary as Summary
 from minidl.nn.summary import summary as summary

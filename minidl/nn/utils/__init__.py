@@ -2,5 +2,6 @@
 
 from minidl.nn.clipping import clip_grad_norm_ as clip_grad_norm_
 from minidl.nn.clipping import clip_grad_value_ as clip_grad_value_
+from minidl.nn.utils import rnn as rnn
 from minidl.nn.vectors import parameters_to_vector as parameters_to_vector
 from minidl.nn.vectors import vector_to_parameters as vector_to_parameters
