@@ -85,7 +85,10 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     gradients = walk(ys, seeds, wanted=xs, retain_graph=keep, create_graph=create_graph)
     if materialize_grads:
-        gradients = [Variable._wrap(array_module(x.array).zeros_like(x.array)) if g is None else g for x, g in zip(xs, gradients, strict=True)]
+        gradients = [
+            Variable._wrap(array_module(x.array).zeros_like(x.array)) if g is None else g
+            for x, g in zip(xs, gradients, strict=True)
+        ]
     elif not allow_unused and None in [g if g is None else 0 for g in gradients]:
         unused = next(i for i, g in enumerate(gradients) if g is None)
         raise RuntimeError(

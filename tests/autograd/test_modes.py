@@ -121,7 +121,7 @@ def test_graphs_can_be_walked_in_another_thread() -> None:
 
 
 def test_anomaly_detection_is_restored() -> None:
-    with pytest.raises(ValueError, match="inside"), detect_anomaly():
+    with pytest.raises(ValueError, match="inside"), detect_anomaly():  # noqa: PT012
         assert tape.anomaly
         with detect_anomaly(False):
             assert not tape.anomaly

@@ -81,7 +81,7 @@ def test_writing_a_saved_output_is_noticed() -> None:
     x = leaf(1.0, 2.0)
     y = x.exp()
     y.detach().fill_(0)
-    with pytest.raises(RuntimeError, match="Exp: the output, a float64 tensor of shape .2,., was changed in place 1×"):
+    with pytest.raises(RuntimeError, match=r"Exp: the output, a float64 tensor of shape .2,., was changed in place 1×"):
         y.sum().backward()
 
 

@@ -23,8 +23,11 @@ BINARY: dict[str, tuple[Any, Any, str]] = {
     "maximum": (lambda a, b: ops.maximum(a, b + 10.25), lambda a, b: np.maximum(a, b + 10.25), "richardson"),
     "minimum": (lambda a, b: ops.minimum(a * 4, b), lambda a, b: np.minimum(a * 4, b), "richardson"),
     "where": (lambda a, b: ops.where(ops.as_tensor(np.asarray(True)), a, b), lambda a, b: a + b * 0, "complex"),
-    "remainder": (lambda a, b: ops.remainder(a * 0.1 + b * 3.25, b), lambda a, b: np.mod(a * 0.1 + b * 3.25, b),
-                  "richardson"),
+    "remainder": (
+        lambda a, b: ops.remainder(a * 0.1 + b * 3.25, b),
+        lambda a, b: np.mod(a * 0.1 + b * 3.25, b),
+        "richardson",
+    ),
     "alpha": (lambda a, b: ops.sub(a, b, alpha=3), lambda a, b: a - 3 * b, "complex"),
 }
 

@@ -51,7 +51,7 @@ def windows(draw: st.DrawFn, pooling: bool = False) -> Windows:
 @given(case=windows(), groups=st.sampled_from([1, 2]), seed=seeds)
 def test_convolutions(case: Windows, groups: int, seed: int) -> None:
     """T12, T13: remainders that no window covers, overlapping windows, dilation, groups."""
-    arguments = dict(stride=case.stride, padding=case.padding, dilation=case.dilation, groups=groups)
+    arguments = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation, "groups": groups}
     x = numbers(seed, (2, 2 * groups, *case.image), -1, 1)
     w = numbers(seed + 1, (3 * groups, 2, *case.kernel), -1, 1)
     b = numbers(seed + 2, (3 * groups,), -1, 1)
@@ -73,29 +73,26 @@ def _gradient(call: Any, *xs: Any) -> Any:
 @given(case=windows(), groups=st.sampled_from([1, 2]), seed=seeds, data=st.data())
 def test_transposed_convolution_is_the_transpose(case: Windows, groups: int, seed: int, data: Any) -> None:
     """T13: ⟨conv x, y⟩ = ⟨x, convᵀ y⟩ with the output padding that restores the size."""
-    arguments = dict(stride=case.stride, padding=case.padding, dilation=case.dilation, groups=groups)
+    arguments = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation, "groups": groups}
     x = numbers(seed, (2, 2 * groups, *case.image), -1, 1)
     w = numbers(seed + 1, (3 * groups, 2, *case.kernel), -1, 1)
     y = ops.conv2d(dl.tensor(x), dl.tensor(w), **arguments)
     spans = [d * (k - 1) + 1 for d, k in zip(case.dilation, case.kernel, strict=True)]
     missing = [
-        (n + 2 * p - span) % s
-        for n, p, span, s in zip(case.image, case.padding, spans, case.stride, strict=True)
+        (n + 2 * p - span) % s for n, p, span, s in zip(case.image, case.padding, spans, case.stride, strict=True)
     ]
     u = numbers(seed + 2, tuple(y.shape), -1, 1)
     back = ops.conv_transpose2d(dl.tensor(u), dl.tensor(w), output_padding=tuple(missing), **arguments)
     assert back.shape == x.shape
     np.testing.assert_allclose(np.vdot(y.array, u), np.vdot(x, back.array), rtol=1e-11, atol=1e-11)
     b = numbers(seed + 3, (2 * groups,))
-    exact_adjoint(
-        trial(lambda *t: ops.conv_transpose2d(*t, output_padding=tuple(missing), **arguments), u, w, b)
-    )
+    exact_adjoint(trial(lambda *t: ops.conv_transpose2d(*t, output_padding=tuple(missing), **arguments), u, w, b))
 
 
 @given(case=windows(pooling=True), ceil=st.booleans(), seed=seeds)
 def test_max_pooling(case: Windows, ceil: bool, seed: int) -> None:
     """T11, T12: and it is the same function for x and x + c, which zeros as padding would break."""
-    arguments = dict(stride=case.stride, padding=case.padding, dilation=case.dilation, ceil_mode=ceil)
+    arguments = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation, "ceil_mode": ceil}
     x = distinct(seed, (2, 2, *case.image))
 
     def call(t: Any) -> Any:
@@ -115,8 +112,8 @@ def test_max_pooling(case: Windows, ceil: bool, seed: int) -> None:
        divisor=st.sampled_from([None, 5]))  # fmt: skip
 def test_average_pooling(case: Windows, ceil: bool, count: bool, seed: int, divisor: int | None) -> None:
     padding = tuple(min(p, k // 2) for p, k in zip(case.padding, case.kernel, strict=True))
-    arguments = dict(stride=case.stride, padding=padding, ceil_mode=ceil, count_include_pad=count,
-                     divisor_override=divisor)  # fmt: skip
+    arguments = {"stride": case.stride, "padding": padding, "ceil_mode": ceil, "count_include_pad": count,
+                     "divisor_override": divisor}  # fmt: skip
     assume(all(n + 2 * p >= k for n, p, k in zip(case.image, padding, case.kernel, strict=True)))
     x = numbers(seed, (2, 2, *case.image), -1, 1)
     exact_adjoint(trial(lambda t: ops.avg_pool2d(t, case.kernel, **arguments), x))
@@ -141,7 +138,7 @@ def test_adaptive_pooling(data: Any, seed: int) -> None:
 @given(case=windows(), seed=seeds)
 def test_windows_laid_out_and_added_back(case: Windows, seed: int) -> None:
     """T13: ⟨unfold x, c⟩ = ⟨x, fold c⟩."""
-    arguments = dict(stride=case.stride, padding=case.padding, dilation=case.dilation)
+    arguments = {"stride": case.stride, "padding": case.padding, "dilation": case.dilation}
     x = numbers(seed, (2, 3, *case.image), -1, 1)
     columns = ops.unfold(dl.tensor(x), case.kernel, **arguments)
     c = numbers(seed + 1, tuple(columns.shape), -1, 1)
@@ -155,7 +152,7 @@ def test_moving_the_image_moves_the_map(case: Windows, seed: int) -> None:
     x = numbers(seed, (1, 2, *case.image), -1, 1)
     w = numbers(seed + 1, (2, 2, *case.kernel), -1, 1)
     moved = np.pad(x, [(0, 0), (0, 0), (case.stride[0], 0), (case.stride[1], 0)])
-    arguments = dict(stride=case.stride, dilation=case.dilation)
+    arguments = {"stride": case.stride, "dilation": case.dilation}
     assume(all(n >= d * (k - 1) + 1 for n, d, k in zip(case.image, case.dilation, case.kernel, strict=True)))
     y, z = (ops.conv2d(dl.tensor(t), dl.tensor(w), **arguments).array for t in (x, moved))
     np.testing.assert_allclose(z[..., 1:, 1:], y, rtol=1e-11, atol=1e-12)

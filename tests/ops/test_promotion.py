@@ -1,4 +1,4 @@
-"""T8: which dtype two operands make, for every pair of dtypes, tensors, 0-d tensors and Python numbers, is PyTorch's."""
+"""T8: which dtype two operands make, for every pair of tensors, 0-d tensors and Python numbers, is PyTorch's."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def test_numpy_s_numbers_neither() -> None:
     x = dl.ones(2, requires_grad=True)
     two = np.float64(2.0)
     for y in (x * two, two * x, x**two, x / two, two / x, two - x, ops.clamp(x, np.float64(0), two), x + two,
-              ops.elu(x, two), ops.softplus(x, two), ops.leaky_relu(x, two), ops.masked_fill(x, x > 0, two)):  # fmt: skip
+              ops.elu(x, two), ops.softplus(x, two), ops.leaky_relu(x, two),
+              ops.masked_fill(x, x > 0, two)):  # fmt: skip
         assert y.dtype == dl.float32, y
         x.grad = None
         y.sum().backward()

@@ -47,9 +47,7 @@ def test_operation(name: str, check: str) -> None:
 
 def test_every_public_operation_is_registered() -> None:
     """T23: a public function that is not in the register would ship unchecked."""
-    public = {
-        name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")
-    }
+    public = {name for name, value in vars(ops).items() if inspect.isfunction(value) and not name.startswith("_")}
     missing = public - REGISTRY.keys() - WITHOUT_GRADIENT.keys()
     assert not missing, f"neither in the register nor on the list of functions without a gradient: {sorted(missing)}"
     stale = (WITHOUT_GRADIENT.keys() & REGISTRY.keys()) | (WITHOUT_GRADIENT.keys() - public)
