@@ -117,7 +117,6 @@ def warp(image: Array, matrix: Array, offset: tuple[float, float], fill: float |
     y, x = np.arange(rows) - (rows - 1) / 2, np.arange(columns) - (columns - 1) / 2
     at_y = matrix[0, 0] * y[:, None] + matrix[0, 1] * x[None, :] + (offset[0] + (rows - 1) / 2)
     at_x = matrix[1, 0] * y[:, None] + matrix[1, 1] * x[None, :] + (offset[1] + (columns - 1) / 2)
-    at_y, at_x = np.round(at_y, 9), np.round(at_x, 9)  # cos 90° is 6e-17: what lies on a centre stays there
     source, margin = computed(image), 1
     if fill is None:
         at_y, at_x = np.clip(at_y, 0, rows - 1), np.clip(at_x, 0, columns - 1)

@@ -173,8 +173,10 @@ def test_a_loop_that_ended_or_was_left_is_over():
             break
     assert loader.state_dict()["epoch"] == 1
     assert loader.state_dict()["position"] == 0
-    positions(loader)
-    assert loader.state_dict()["epoch"] == 2
+    held = iter(loader)
+    assert [batch[0].tolist() for batch in held] == [[0, 1], [2, 3], [4, 5]]
+    assert loader.state_dict() == {"seed": 0, "epoch": 2, "position": 0, "batches": 3}
+    del held
 
 
 def test_a_state_of_another_loader_is_refused_and_changes_nothing():

@@ -168,7 +168,7 @@ def test_T27_a_schedule_that_does_not_fit_is_refused_and_changes_nothing(make, l
     scheduler.step()
     before = scheduler.state_dict(), scheduler.get_last_lr()
     with pytest.raises(ValueError, match=message):
-        scheduler.load_state_dict(load(optimizer()).state_dict())
+        scheduler.load_state_dict(load(optimizer((0.7, 0.7))).state_dict())
     assert (scheduler.state_dict(), scheduler.get_last_lr()) == before
 
 

@@ -15,6 +15,7 @@ from minidl import Tensor, optim
 from minidl.autograd import no_grad, record
 from minidl.autograd.recorder import UpdateEvent
 from minidl.optim.optimizer import BLOCK
+from minidl.optim.packing import SMALL
 
 EVERY = [
     (optim.SGD, {"momentum": 0.9}),
@@ -143,6 +144,15 @@ def test_T5_a_step_between_forward_and_backward_is_noticed(rng):
         y.backward()
 
 
+def test_T5_every_parameter_updated_together_counts_as_written(rng):
+    ps = parameters(rng)
+    optimizer = optim.Adam(ps)
+    for step in range(1, 4):
+        give_gradients(ps, rng)
+        optimizer.step()
+        assert [p.version for p in ps] == [step] * len(ps)
+
+
 def test_a_closure_is_run_with_gradients_and_its_loss_returned():
     w = Tensor(np.array([2.0]), requires_grad=True)
     optimizer = optim.SGD([w], lr=0.25)
@@ -267,7 +277,7 @@ def test_a_gradient_of_another_shape_is_refused(rng):
 
 @every
 def test_a_loaded_state_continues_bit_for_bit(cls, options, rng):
-    ps = parameters(rng)
+    ps = parameters(rng, [*SHAPES[:4], (SMALL + 1,)])
     optimizer = cls(list(zip("abcde", ps, strict=True)), lr=0.1, **options)
     gradients = [[np.asarray(rng.standard_normal(p.shape), "f4") for p in ps] for _ in range(6)]
 
@@ -278,7 +288,7 @@ def test_a_loaded_state_continues_bit_for_bit(cls, options, rng):
             optimizer.step()
 
     advance(optimizer, ps, gradients[:3])
-    values, saved = copy.deepcopy(ps), optimizer.state_dict()
+    values, before, saved = copy.deepcopy(ps), copy.deepcopy(ps), optimizer.state_dict()
     frozen = pickle.dumps(saved)
     advance(optimizer, ps, gradients[3:])
     assert pickle.dumps(saved) == frozen, "the snapshot moved with the optimizer"
@@ -287,6 +297,12 @@ def test_a_loaded_state_continues_bit_for_bit(cls, options, rng):
     advance(other, values, gradients[3:])
     assert bits(values) == bits(ps)
     assert pickle.dumps(other.state_dict()) == pickle.dumps(optimizer.state_dict())
+    advance(optimizer, ps, gradients[:1])
+    for p, q in zip(ps, before, strict=True):  # and back again, in an optimizer that went on meanwhile
+        p.array[...] = q.array
+    optimizer.load_state_dict(saved)
+    advance(optimizer, ps, gradients[3:])
+    assert bits(values) == bits(ps)
 
 
 @every
