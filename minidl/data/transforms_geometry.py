@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from minidl.backend import Array
+from minidl.kernels.threads import single_threaded_blas
 
 Size = tuple[int, int]
 
@@ -37,7 +38,9 @@ def resize(image: Array, size: Size, mode: str = "area") -> Array:
     x = computed(image)
     rows = _weights(image.shape[-2], height, mode == "area").astype(x.dtype)
     columns = _weights(image.shape[-1], width, mode == "area").astype(x.dtype)
-    return like(rows @ x @ columns.T, image)
+    with single_threaded_blas():  # for pictures of this size waking its threads costs more than the whole product
+        y = rows @ x @ columns.T
+    return like(y, image)
 
 
 @lru_cache(maxsize=64)
