@@ -59,9 +59,7 @@ class Convolution(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def conv_windows(
-    name: str, input_hw: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
-) -> Windows:
+def conv_windows(name: str, input_hw: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Windows:
     """The windows that fit wholly into the padded plane: OH = ⌊(H + top + bottom − DH·(KH−1) − 1) / SH⌋ + 1.
 
     Arguments:
@@ -137,9 +135,7 @@ def _convolution(
     groups: int,
 ) -> Convolution:
     if len(x_shape) != 4 or len(w_shape) != 4:
-        raise ValueError(
-            f"{name}: x must be (N,C,H,W) and w (O,C/G,KH,KW), got shapes {x_shape} and {w_shape}"
-        )
+        raise ValueError(f"{name}: x must be (N,C,H,W) and w (O,C/G,KH,KW), got shapes {x_shape} and {w_shape}")
     N, C, H, W = x_shape
     O, CG, KH, KW = w_shape
     if groups < 1 or C % groups or O % groups:
@@ -179,9 +175,7 @@ def window_divisors(v: Windows, count_include_pad: bool, divisor_override: int |
     return divisors
 
 
-def _cells(
-    count: int, stride: int, kernel: int, before: int, after: int, size: int, with_padding: bool
-) -> Array:
+def _cells(count: int, stride: int, kernel: int, before: int, after: int, size: int, with_padding: bool) -> Array:
     start = np.arange(count) * stride - before
     stop = np.minimum(start + kernel, size + after)
     if not with_padding:

@@ -83,7 +83,7 @@ class _Job:
             try:
                 if self.error is None:
                     self.body(start, min(start + self.chunk, self.n_items))
-            except BaseException as error:  # noqa: BLE001  # handed to the caller, whatever it is
+            except BaseException as error:  # handed to the caller, whatever it is
                 self.error = self.error or error
             with self.lock:
                 self.unfinished -= 1

@@ -30,8 +30,8 @@ def run_python(*arguments: str, **environment: str) -> str:
 
 def test_interpreted_kernels_pass_the_same_tests() -> None:
     """T31: NUMBA_DISABLE_JIT=1 runs the very source that is compiled."""
-    files = ["test_pooling.py", "test_normalization.py", "test_convolution.py"]
-    chosen = "auto and (formula or adjoint or nan or layout) or block_edges"
+    files = ["test_pooling.py", "test_normalization.py", "test_convolution.py", "test_fused.py"]
+    chosen = "auto and (formula or adjoint or nan or layout) or block_edges or row_length or cuts_off or touch"
     command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen]
     output = run_python(*command, *[str(TESTS / name) for name in files], NUMBA_DISABLE_JIT="1")
     assert " passed" in output

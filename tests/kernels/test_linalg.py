@@ -66,9 +66,7 @@ def test_a_shared_product_is_the_whole_product(shapes: tuple[tuple[int, ...], ..
     expected = np.einsum("...ik,...kj->...ij", a, b, optimize=True)
     for room in ROOMS:
         np.testing.assert_array_equal(matmul(room, a, b), expected)
-        np.testing.assert_array_equal(
-            matmul(room, a[..., ::-1], np.asfortranarray(b)[..., ::-1, :]), expected
-        )
+        np.testing.assert_array_equal(matmul(room, a[..., ::-1], np.asfortranarray(b)[..., ::-1, :]), expected)
         out = np.full(expected.shape, np.nan, dtype)
         assert matmul(room, a, b, out) is out
         np.testing.assert_array_equal(out, expected)
@@ -89,7 +87,7 @@ def test_every_layout_of_both_operands(room: str) -> None:
             np.testing.assert_array_equal(result[:3], expected, err_msg=f"{name} @ {other}")
 
 
-@pytest.mark.parametrize("room", (*ROOMS, "reference"))
+@pytest.mark.parametrize("room", [*ROOMS, "reference"])
 def test_sizes_that_do_not_fit_are_explained(room: str) -> None:
     with pytest.raises(ValueError, match=r"inner sizes differ: \(2, 3\) @ \(4, 5\)"):
         matmul(room, np.zeros((2, 3)), np.zeros((4, 5)))

@@ -68,9 +68,7 @@ def test_scatter_and_gather_are_formulas_and_adjoints(room: str, case: PoolCase,
     with_pad=st.booleans(),
     override=st.booleans(),
 )
-def test_avg_pool_is_the_formula(
-    room: str, case: PoolCase, dtype: str, with_pad: bool, override: bool
-) -> None:
+def test_avg_pool_is_the_formula(room: str, case: PoolCase, dtype: str, with_pad: bool, override: bool) -> None:
     x = draw(case.x_shape, dtype, case.seed)
     mode = (with_pad, 3 if override else None)
     y = run(room, "avg_pool2d", x, case.kernel, case.stride, case.padding, case.out_hw, *mode)
@@ -166,9 +164,7 @@ def test_max_pool_does_what_pytorch_does(case: PoolCase, room: str, nans: bool) 
     x = draw(case.x_shape, "float64", case.seed)
     if nans:
         x[np.random.default_rng(case.seed).random(x.shape) < 0.2] = np.nan
-    y, indices = run(
-        room, "max_pool2d", x, case.kernel, case.stride, case.padding, case.dilation, case.out_hw
-    )
+    y, indices = run(room, "max_pool2d", x, case.kernel, case.stride, case.padding, case.dilation, case.out_hw)
     border = (case.padding[0], case.padding[2])
     expected = torch.nn.functional.max_pool2d(
         torch.from_numpy(x), case.kernel, case.stride, border, case.dilation, case.ceil_mode, True
@@ -179,9 +175,7 @@ def test_max_pool_does_what_pytorch_does(case: PoolCase, room: str, nans: bool) 
 
 @pytest.mark.oracle
 @settings(max_examples=60, deadline=None)
-@given(
-    case=pool_cases(dilated=False, symmetric=True), room=st.sampled_from(ALL_ROOMS), with_pad=st.booleans()
-)
+@given(case=pool_cases(dilated=False, symmetric=True), room=st.sampled_from(ALL_ROOMS), with_pad=st.booleans())
 def test_avg_pool_does_what_pytorch_does(case: PoolCase, room: str, with_pad: bool) -> None:
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(draw(case.x_shape, "float64", case.seed)).requires_grad_()

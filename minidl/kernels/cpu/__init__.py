@@ -1,5 +1,8 @@
 """The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
 
+from minidl.kernels.cpu.convolution import conv2d as conv2d
+from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.cpu.normalization import batch_norm as batch_norm
@@ -12,9 +15,6 @@ from minidl.kernels.cpu.pooling import max_pool2d as max_pool2d
 from minidl.kernels.cpu.pooling import scatter_windows as scatter_windows
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
-from minidl.kernels.cpu.convolution import conv2d as conv2d
-from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
-from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.portable.linalg import matmul as matmul
 from minidl.kernels.portable.recurrent import gru_steps as gru_steps
 from minidl.kernels.portable.recurrent import gru_steps_grad as gru_steps_grad

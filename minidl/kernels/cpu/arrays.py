@@ -1,4 +1,4 @@
-"""What compiled kernels are given: C-contiguous, writable arrays of float32 or float64, so each compiles once a dtype."""
+"""What compiled kernels are given: C-contiguous, writable float32 or float64 arrays, so each compiles once a dtype."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Convolution and its gradients for float32, image by image: copy into planes, then products in registers.
 
-Nothing is unfolded: a tap is a shift (`planes`), so an image is read from the first-level cache K times instead of being
-written out K times. float64 and other dtypes go to the products of unfolded images in `portable`.
+Nothing is unfolded: a tap is a shift (`planes`), so an image is read from the first-level cache K times instead of
+being written out K times. float64 and other dtypes go to the products of unfolded images in `portable`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ PARTIAL_SUMS = 16  # chunks of a weight gradient, added up in order
 BATCH_NUMBERS = 1 << 17  # images of a weight gradient held together: 0.5 MB, half the second-level cache
 
 
-def conv2d(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
     """See `reference.conv2d`."""
     if not is_float32(x, w, b):
         return portable.conv2d(x, w, b, stride, padding, dilation, groups)
@@ -285,7 +283,15 @@ def _weight_grad_images(
 
 @jit
 def add_weight_grad(
-    gy_planes: Array, planes: Array, rows: Array, taps: Array, m: Layout, count: int, part: int, parts: int, total: Array
+    gy_planes: Array,
+    planes: Array,
+    rows: Array,
+    taps: Array,
+    m: Layout,
+    count: int,
+    part: int,
+    parts: int,
+    total: Array,
 ) -> None:
     """Add the products of `count` images to total, [g][o][k] with o and k filled up to whole dot tiles."""
     gy_size, size = m.O * m.gy_plane, m.C * m.plane

@@ -100,5 +100,7 @@ def pack_input_grad(w: Array, s: Convolution) -> Array:
     v = s.windows
     _, taps, _ = phases_of(s)
     filters = w.reshape(s.G, s.O // s.G, s.C // s.G, v.KH, v.KW).transpose(0, 2, 1, 3, 4)
-    packed = [pack(filters[:, :, :, i[:, None], j].reshape(s.G, s.C // s.G, s.O // s.G * i.size * j.size)) for i, j in taps]
+    packed = [
+        pack(filters[:, :, :, i[:, None], j].reshape(s.G, s.C // s.G, s.O // s.G * i.size * j.size)) for i, j in taps
+    ]
     return np.concatenate(packed) if len(packed) > 1 else packed[0]

@@ -1,7 +1,7 @@
 """Convolution, ReLU and max pooling as one function: what the convolution gives never leaves the cache.
 
-A block of channels is convolved into scratch, cut at 0 and pooled at once. On the way back an image's gradient is spread
-out in scratch and serves both products there. float32 only; other dtypes go to `portable`.
+A block of channels is convolved into scratch, cut at 0 and pooled at once. On the way back an image's gradient is
+spread out in scratch and serves both products there. float32 only; other dtypes go to `portable`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ def conv2d_relu_max_pool2d(
 ) -> tuple[Array, Array]:
     """See `reference.conv2d_relu_max_pool2d`."""
     if not is_float32(x, w, b):
-        return portable.conv2d_relu_max_pool2d(
-            x, w, b, stride, padding, dilation, groups, pool_kernel, pool_stride
-        )
+        return portable.conv2d_relu_max_pool2d(x, w, b, stride, padding, dilation, groups, pool_kernel, pool_stride)
     s = convolution("conv2d_relu_max_pool2d", x.shape, w.shape, stride, padding, dilation, groups)
     m = layout_of(s)
     out_hw = pooled_hw(s, pool_kernel, pool_stride)

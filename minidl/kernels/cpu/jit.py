@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import config as numba_config
 from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # The parts of fast arithmetic that keep NaN and infinity: sums may be reordered, a·b + c fused.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
+config: Any = numba_config
 _config_lock = threading.Lock()
 
-INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
+INTERPRETED: bool = bool(config.DISABLE_JIT)
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, for a debugger or a coverage tool."""
 
 
@@ -33,9 +35,9 @@ def jit(function: F) -> F:
         return function
     compiled: Any
     with _config_lock:
-        before = numba.config.CACHE_DIR
+        before = config.CACHE_DIR
         for folder in _cache_folders(before):
-            numba.config.CACHE_DIR = str(folder / f"minidl-{_STAMP}")
+            config.CACHE_DIR = str(folder / f"minidl-{_STAMP}")
             try:
                 compiled = numba.njit(cache=True, **options)(function)
                 break
@@ -43,7 +45,7 @@ def jit(function: F) -> F:
                 continue
         else:
             compiled = numba.njit(**options)(function)
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     result: F = compiled
     return result
 
@@ -69,6 +71,9 @@ _STAMP = _stamp()
 class _Announcer(event.Listener):
     """Says once that kernels are being compiled, if somebody is looking."""
 
+    def __init__(self) -> None:
+        self.silent = False
+
     def on_start(self, event: Any) -> None:
         if self.silent:
             return
@@ -77,11 +82,8 @@ class _Announcer(event.Listener):
             print("minidl: compiling kernels, once for this machine …", file=sys.stderr)
 
     def on_end(self, event: Any) -> None:
-        pass
-
-    def __init__(self) -> None:
-        self.silent = False
+        """Nothing is said at the end."""
 
 
 if not INTERPRETED:
-    event.register("numba:compile", _Announcer())
+    event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]

@@ -19,9 +19,7 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
         return portable.batch_norm_stats(x)
     planes = dense(x).reshape(x.shape[0], x.shape[1], -1)
     mean, var = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
-    parallel_for(
-        x.shape[1], _channels_at_once(planes), lambda start, stop: _moments(planes, mean, var, start, stop)
-    )
+    parallel_for(x.shape[1], _channels_at_once(planes), lambda start, stop: _moments(planes, mean, var, start, stop))
     return mean, var
 
 
@@ -46,9 +44,7 @@ def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> tuple[
     return y.reshape(x.shape), mean, var, inv_std
 
 
-def batch_norm_grad(
-    gy: Array, x: Array, w: Array | None, mean: Array, inv_std: Array
-) -> tuple[Array, Array, Array]:
+def batch_norm_grad(gy: Array, x: Array, w: Array | None, mean: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """See `reference.batch_norm_grad`."""
     if not is_compiled(gy, x, w, mean, inv_std) or x.size == 0:
         return portable.batch_norm_grad(gy, x, w, mean, inv_std)
@@ -91,9 +87,7 @@ def _moments(x: Array, mean: Array, var: Array, start: int, stop: int) -> None:
 
 
 @jit
-def _normalize(
-    x: Array, mean: Array, inv_std: Array, w: Array, b: Array, y: Array, start: int, stop: int
-) -> None:
+def _normalize(x: Array, mean: Array, inv_std: Array, w: Array, b: Array, y: Array, start: int, stop: int) -> None:
     for c in range(start, stop):
         m, scale, shift = mean[c], inv_std[c] * w[c], b[c]
         for n in range(x.shape[0]):

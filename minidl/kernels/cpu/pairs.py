@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -33,9 +33,10 @@ def _pool_pairs() -> Callable[..., Any]:
 
         return interpreted
 
-    def pool_vector(builder: Any, upper: Any, lower: Any, y: Any, codes: Any, q: Any, width: int) -> None:
+    def pool_vector(builder: Any, rows: list[Any], outs: list[Any], q: Any, width: int) -> None:
+        y, codes = outs
         four = []
-        for row in (upper, lower):
+        for row in rows:
             place = simd.moved(builder, row, builder.mul(q, simd.constant(2)))
             left, right = simd.load(builder, place, width), simd.load(builder, simd.moved(builder, place, width), width)
             for odd in (0, 1):
@@ -54,7 +55,7 @@ def _pool_pairs() -> Callable[..., Any]:
         place = builder.bitcast(simd.moved(builder, codes, q), byte.as_pointer())
         builder.store(code, place).align = 1
 
-    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    @intrinsic(prefer_literal=True)
     def pool(typing: Any, z: Any, upper: Any, lower: Any, y: Any, codes: Any, yo: Any, n: Any) -> Any:
         i = types.int64
         signature = types.void(z, i, i, y, codes, i, i)
@@ -63,8 +64,11 @@ def _pool_pairs() -> Callable[..., Any]:
             z, upper, lower, y, codes, yo, n = arguments
             kinds = signature.args
             rows = [simd.pointer(context, builder, kinds[0], z, row) for row in (upper, lower)]
-            outs = [simd.pointer(context, builder, kinds[3], y, yo), simd.pointer(context, builder, kinds[4], codes, yo)]
-            simd.in_vectors(builder, n, lambda q, width: pool_vector(builder, *rows, *outs, q, width))
+            outs = [
+                simd.pointer(context, builder, kinds[3], y, yo),
+                simd.pointer(context, builder, kinds[4], codes, yo),
+            ]
+            simd.in_vectors(builder, n, lambda q, width: pool_vector(builder, rows, outs, q, width))
             return context.get_dummy_value()
 
         return signature, emit
@@ -74,7 +78,7 @@ def _pool_pairs() -> Callable[..., Any]:
 
 
 def _spread_pairs() -> Callable[..., Any]:
-    """Of the four places of window q, z[upper + 2q …+1] and z[lower + 2q …+1], the winner gets gy[go + q], the rest 0."""
+    """Of window q's four places, z[upper + 2q …+1] and z[lower + 2q …+1], the winner gets gy[go + q], the rest 0."""
     if INTERPRETED:
 
         def interpreted(gy: Array, codes: Array, go: int, z: Array, upper: int, lower: int, n: int) -> None:
@@ -85,23 +89,24 @@ def _spread_pairs() -> Callable[..., Any]:
 
         return interpreted
 
-    def spread_vector(builder: Any, gy: Any, codes: Any, upper: Any, lower: Any, q: Any, width: int) -> None:
+    def spread_vector(builder: Any, ins: list[Any], rows: list[Any], q: Any, width: int) -> None:
+        gy, codes = ins
         byte = ir.VectorType(_BYTE, width)
         value = simd.load(builder, simd.moved(builder, gy, q), width)
         code = builder.load(builder.bitcast(simd.moved(builder, codes, q), byte.as_pointer()))
         code.align = 1
         zero = ir.Constant(value.type, [0.0] * width)
-        for k, row in ((0, upper), (2, lower)):
+        for k, row in ((0, rows[0]), (2, rows[1])):
             left, right = (
                 builder.select(builder.icmp_unsigned("==", code, ir.Constant(byte, [k + odd] * width)), value, zero)
                 for odd in (0, 1)
             )
             place = simd.moved(builder, row, builder.mul(q, simd.constant(2)))
-            zipped = [k // 2 + width * (k % 2) for k in range(2 * width)]
+            zipped = [i // 2 + width * (i % 2) for i in range(2 * width)]
             simd.store(builder, simd.picked(builder, left, right, zipped[:width]), place)
             simd.store(builder, simd.picked(builder, left, right, zipped[width:]), simd.moved(builder, place, width))
 
-    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    @intrinsic(prefer_literal=True)
     def spread(typing: Any, gy: Any, codes: Any, go: Any, z: Any, upper: Any, lower: Any, n: Any) -> Any:
         i = types.int64
         signature = types.void(gy, codes, i, z, i, i, i)
@@ -109,9 +114,12 @@ def _spread_pairs() -> Callable[..., Any]:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             gy, codes, go, z, upper, lower, n = arguments
             kinds = signature.args
-            ins = [simd.pointer(context, builder, kinds[0], gy, go), simd.pointer(context, builder, kinds[1], codes, go)]
+            ins = [
+                simd.pointer(context, builder, kinds[0], gy, go),
+                simd.pointer(context, builder, kinds[1], codes, go),
+            ]
             rows = [simd.pointer(context, builder, kinds[3], z, row) for row in (upper, lower)]
-            simd.in_vectors(builder, n, lambda q, width: spread_vector(builder, *ins, *rows, q, width))
+            simd.in_vectors(builder, n, lambda q, width: spread_vector(builder, ins, rows, q, width))
             return context.get_dummy_value()
 
         return signature, emit

@@ -1,9 +1,9 @@
 """Image planes laid out so that every tap of a kernel is one constant shift.
 
-A padded plane is written row after row, `pitch` numbers a row. Seen flat, window (oh, ow) starts at oh·pitch + ow and its
-tap (i, j) lies a fixed distance further on, so a whole plane of windows is read as one long vector per tap. The
+A padded plane is written row after row, `pitch` numbers a row. Seen flat, window (oh, ow) starts at oh·pitch + ow and
+its tap (i, j) lies a fixed distance further on, so a whole plane of windows is read as one long vector per tap. The
 pitch − OW numbers between two rows of windows are computed too and thrown away. For strides above 1 the plane is first
-dealt out into SH·SW planes, one for each remainder of (row, column), within which every window is one step from the next.
+dealt out into SH·SW planes, one for each remainder of (row, column), within which windows are one step apart.
 """
 
 from __future__ import annotations

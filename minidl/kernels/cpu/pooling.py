@@ -103,9 +103,7 @@ def avg_pool2d_grad(
 ) -> Array:
     """See `reference.avg_pool2d_grad`."""
     if not is_compiled(gy):
-        return portable.avg_pool2d_grad(
-            gy, input_hw, kernel, stride, padding, count_include_pad, divisor_override
-        )
+        return portable.avg_pool2d_grad(gy, input_hw, kernel, stride, padding, count_include_pad, divisor_override)
     N, C, OH, OW = gy.shape
     v = pool_windows("avg_pool2d_grad", input_hw, kernel, stride, padding, (1, 1), (OH, OW))
     factors = (1 / window_divisors(v, count_include_pad, divisor_override)).astype(gy.dtype)

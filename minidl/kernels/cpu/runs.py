@@ -1,4 +1,4 @@
-"""Copies of short runs of numbers. Rows of a face image are 10 to 100 long, where a compiled loop spends its time at the edges."""
+"""Copies of short runs of numbers: rows of a face image are 10 to 100 long, and a compiled loop is slow at its ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _copy(step: int) -> Callable[..., Any]:
             value = simd.picked(builder, low, high, lanes)
         simd.store(builder, value, simd.moved(builder, target, i))
 
-    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    @intrinsic(prefer_literal=True)
     def copy(typing: Any, x: Any, xo: Any, out: Any, oo: Any, n: Any) -> Any:
         index = types.int64
         signature = types.void(x, index, out, index, index)

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import llvmlite.binding
+import llvmlite.binding  # type: ignore[import-untyped]
 from llvmlite import ir
 
 from minidl.kernels.cpu.jit import INTERPRETED

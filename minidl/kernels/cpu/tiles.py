@@ -30,7 +30,7 @@ DOT_ROWS, DOT_TAPS = (4, 6) if simd.REGISTERS == 32 else (3, 3)
 
 
 def _product_tile(vectors: int) -> Callable[..., Any]:
-    """out[oo + r·ldo + p] = bias[bo + r] + Σ_k w[wo + k·ROWS + r]·x[xo + offsets[ko + k] + p] for a tile of ROWS rows."""
+    """out[oo + r·ldo + p] = bias[bo + r] + Σ_k w[wo + k·ROWS + r]·x[xo + offsets[ko + k] + p] for ROWS rows."""
     if INTERPRETED:
 
         def interpreted(
@@ -55,7 +55,7 @@ def _product_tile(vectors: int) -> Callable[..., Any]:
 
         return interpreted
 
-    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    @intrinsic(prefer_literal=True)
     def tile(
         typing: Any,
         w: Any,
@@ -140,7 +140,7 @@ def _dot_tile() -> Callable[..., Any]:
 
         return interpreted
 
-    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    @intrinsic(prefer_literal=True)
     def tile(
         typing: Any,
         g: Any,

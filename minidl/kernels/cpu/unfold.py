@@ -27,9 +27,7 @@ def im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pai
     return cols.reshape(N, C * v.KH * v.KW, v.OH * v.OW)
 
 
-def col2im(
-    cols: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
-) -> Array:
+def col2im(cols: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     """See `reference.col2im`."""
     if not is_compiled(cols):
         return portable.col2im(cols, input_hw, kernel, stride, padding, dilation)

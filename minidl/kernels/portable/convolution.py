@@ -16,9 +16,7 @@ _CPU_BYTES = 4 << 20
 _GPU_BYTES = 256 << 20
 
 
-def conv2d(
-    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
     """Slide every filter over the image: y[n,o,oh,ow] = b[o] + Σ_c Σ_i Σ_j x[n,c,h,w]·w[o,c,i,j].
 
     Here h = oh·SH − top + i·DH and w = ow·SW − left + j·DW; outside the image x is 0. Output channel o sees only the

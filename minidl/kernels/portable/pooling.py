@@ -64,9 +64,7 @@ def scatter_windows(gy: Array, indices: Array, input_hw: Pair) -> Array:
     H, W = input_hw
     planes = gy.shape[0] * gy.shape[1]
     gx = xp.zeros(planes * H * W, gy.dtype)
-    places = (
-        indices.reshape(planes, indices.shape[2] * indices.shape[3]) + (xp.arange(planes) * (H * W))[:, None]
-    )
+    places = indices.reshape(planes, indices.shape[2] * indices.shape[3]) + (xp.arange(planes) * (H * W))[:, None]
     if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= H * W):
         raise IndexError(
             f"window indices {int(indices.min())} … {int(indices.max())} lie outside the plane's {H * W} pixels"

@@ -49,9 +49,7 @@ def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> tuple[
     return y.astype(x.dtype), mean, var, inv_std
 
 
-def batch_norm_grad(
-    gy: Array, x: Array, w: Array | None, mean: Array, inv_std: Array
-) -> tuple[Array, Array, Array]:
+def batch_norm_grad(gy: Array, x: Array, w: Array | None, mean: Array, inv_std: Array) -> tuple[Array, Array, Array]:
     """The gradients of `batch_norm`, mean and variance depending on x.
 
     With x̂ = (x − mean)·inv_std: gb = Σ gy, gw = Σ gy·x̂, gx = w·inv_std·(gy − gb/M − x̂·gw/M).
