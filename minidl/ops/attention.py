@@ -25,7 +25,7 @@ from minidl.autograd.variable import Variable
 from minidl.backend import Array, Generator, array_module, default_generator
 from minidl.kernels.attention import Rules, attention, attention_grad, kept_weights
 from minidl.ops.activation import softmax
-from minidl.ops.broadcasting import Operand, as_tensor, broadcast_to, floating, promoted
+from minidl.ops.broadcasting import Operand, as_tensor, broadcast_to, cast, floating, promoted
 from minidl.ops.elementwise import where
 from minidl.ops.fused import Fused
 from minidl.ops.linalg import matmul
@@ -120,7 +120,7 @@ def _mask(name: str, mask: Operand | None, q: Tensor, k: Tensor) -> tuple[Array 
         return m.array.copy() if isinstance(mask, Variable) else m.array, None  # the gradient needs it as it is now
     if m.array.dtype.kind not in "fc":
         raise RuntimeError(f"{name}: a mask is bool or floating, got {m.array.dtype.name}")
-    return None, promoted(m, q)[0] if m.array.dtype != q.array.dtype and m.array.ndim else promoted(q, m)[1]
+    return None, cast(m, q.array.dtype)
 
 
 def _scale(scale: float | None, q: Tensor) -> float:
