@@ -13,6 +13,7 @@ from minidl.nn.activation import SiLU as SiLU
 from minidl.nn.activation import Softmax as Softmax
 from minidl.nn.activation import Softplus as Softplus
 from minidl.nn.activation import Tanh as Tanh
+from minidl.nn.attention import MultiheadAttention as MultiheadAttention
 from minidl.nn.container import ModuleDict as ModuleDict
 from minidl.nn.container import ModuleList as ModuleList
 from minidl.nn.container import ParameterList as ParameterList
@@ -54,6 +55,9 @@ from minidl.nn.pooling import AvgPool1d as AvgPool1d
 from minidl.nn.pooling import AvgPool2d as AvgPool2d
 from minidl.nn.pooling import MaxPool1d as MaxPool1d
 from minidl.nn.pooling import MaxPool2d as MaxPool2d
+from minidl.nn.position import LearnedPositions as LearnedPositions
+from minidl.nn.position import SinusoidalPositions as SinusoidalPositions
+from minidl.nn.position import SinusoidalPositions2d as SinusoidalPositions2d
 from minidl.nn.recurrent import GRU as GRU
 from minidl.nn.recurrent import LSTM as LSTM
 from minidl.nn.recurrent import RNN as RNN
@@ -63,4 +67,6 @@ from minidl.nn.recurrent_cells import RNNCell as RNNCell
 from minidl.nn.summary import Row as Row
 from minidl.nn.summary import Summary as Summary
 from minidl.nn.summary import summary as summary
+from minidl.nn.transformer import TransformerEncoder as TransformerEncoder
+from minidl.nn.transformer import TransformerEncoderLayer as TransformerEncoderLayer
 from minidl.nn.upsampling import Upsample as Upsample

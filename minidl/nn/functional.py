@@ -17,10 +17,10 @@ from minidl.ops.adaptive_pooling import adaptive_avg_pool1d as adaptive_avg_pool
 from minidl.ops.adaptive_pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from minidl.ops.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
 from minidl.ops.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
-from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
-from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.attention import attention_weights as attention_weights
 from minidl.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
+from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
+from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.columns import fold as fold
 from minidl.ops.columns import unfold as unfold
 from minidl.ops.convolution import conv1d as conv1d

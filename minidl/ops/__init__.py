@@ -14,10 +14,10 @@ from minidl.ops.adaptive_pooling import adaptive_avg_pool1d as adaptive_avg_pool
 from minidl.ops.adaptive_pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from minidl.ops.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
 from minidl.ops.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
-from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
-from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.attention import attention_weights as attention_weights
 from minidl.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
+from minidl.ops.binary_loss import binary_cross_entropy as binary_cross_entropy
+from minidl.ops.binary_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from minidl.ops.broadcasting import as_tensor as as_tensor
 from minidl.ops.broadcasting import broadcast_to as broadcast_to
 from minidl.ops.broadcasting import cast as cast
@@ -108,6 +108,8 @@ from minidl.ops.pooling import avg_pool1d as avg_pool1d
 from minidl.ops.pooling import avg_pool2d as avg_pool2d
 from minidl.ops.pooling import max_pool1d as max_pool1d
 from minidl.ops.pooling import max_pool2d as max_pool2d
+from minidl.ops.position import position_encoding as position_encoding
+from minidl.ops.position import position_encoding_2d as position_encoding_2d
 from minidl.ops.recurrent import gru as gru
 from minidl.ops.recurrent import gru_cell as gru_cell
 from minidl.ops.recurrent import lstm as lstm
