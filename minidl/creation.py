@@ -150,8 +150,13 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
 def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Device | str = "cpu",
          requires_grad: bool = False) -> Tensor:  # fmt: skip
     """Draws from the uniform distribution on [0, 1)."""
-    wide = np.float32 if np.dtype(dtype or get_default_dtype()).itemsize <= 4 else np.float64
-    array = np.asarray(_stream(generator).random(_sizes(size), dtype=wide), dtype or get_default_dtype())
+    dtype = np.dtype(dtype or get_default_dtype())
+    stream = _stream(generator)
+    if dtype == np.float16:  # a float32 just below 1 would round up to 1
+        array = np.asarray(stream.integers(0, 2048, _sizes(size)) / 2048, dtype)
+    else:
+        wide = np.float32 if dtype == np.float32 else np.float64
+        array = np.asarray(stream.random(_sizes(size), dtype=wide), dtype)
     return _drawn("rand", array, device, requires_grad)
 
 

@@ -395,6 +395,12 @@ class Tensor(Variable, results=True):
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if self.array.ndim == 0 and spec else format(repr(self), spec)
 
+    def __copy__(self) -> Tensor:
+        rebuild, arguments = self.__reduce__()
+        x: Tensor = rebuild(*arguments)
+        x._version = self._version_counter()
+        return x
+
     def __reduce__(self) -> Any:
         if self.creator is not None:
             raise RuntimeError("only leaves can be copied or pickled: a value on the tape is not; use .detach()")

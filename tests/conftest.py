@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import zlib
 from collections import Counter
@@ -60,6 +61,12 @@ def kernels(request: pytest.FixtureRequest) -> Iterator[str]:
     """The test runs once in each room of kernels."""
     with use_kernels(request.param):
         yield request.param
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later garbage collection: the tests collect often, on purpose."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

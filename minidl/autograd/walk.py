@@ -236,6 +236,10 @@ def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool,
                 f"{gradient.array.shape}, {gradient.array.dtype.name}"
             )
         if leaf.grad is not None:
+            if leaf.grad.array.shape != leaf.array.shape:
+                raise RuntimeError(
+                    f"backward: a leaf of shape {leaf.array.shape} already has a .grad of shape {leaf.grad.array.shape}"
+                )
             if create_graph:
                 leaf.grad = leaf.grad + gradient
             else:

@@ -174,8 +174,8 @@ def broadcast_to(input: Operand, size: Shape) -> Tensor:
     x = as_tensor(input)
     if x.array.shape == size:
         return x
-    try:
-        np.broadcast_shapes(x.array.shape, size)
-    except ValueError:
-        raise ValueError(f"broadcast_to: a tensor of shape {x.array.shape} cannot be repeated to {size}") from None
-    return BroadcastTo(tuple(size))(x)
+    before, size = x.array.shape, tuple(size)
+    extra = len(size) - len(before)
+    if extra < 0 or any(a not in (1, b) for a, b in zip(before, size[extra:], strict=True)):
+        raise ValueError(f"broadcast_to: a tensor of shape {before} cannot be repeated to {size}")
+    return BroadcastTo(size)(x)

@@ -153,6 +153,8 @@ def expand(input: Operand, *sizes: int | Sequence[int]) -> Tensor:
     x = as_tensor(input)
     wanted = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else tuple(sizes)
     extra = len(wanted) - x.array.ndim
+    if -1 in wanted[: max(extra, 0)]:
+        raise RuntimeError(f"expand: -1 keeps a size, but in {wanted} it stands where {x.array.shape} has no dimension")
     shape = tuple([x.array.shape[i - extra] if n == -1 else int(n) for i, n in enumerate(wanted)])  # type: ignore[arg-type]
     return broadcast_to(x, shape)
 
@@ -438,10 +440,17 @@ class Triangle(Function):
 @op(Triangle, example=lambda draw: {"input": draw(2, 3, 4), "diagonal": 1})
 def tril(input: Operand, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two dimensions, zeros above `diagonal`."""
-    return Triangle(True, diagonal)(as_tensor(input))
+    return Triangle(True, diagonal)(_matrices("tril", input))
 
 
 @op(Triangle, example=lambda draw: {"input": draw(2, 3, 4), "diagonal": -1})
 def triu(input: Operand, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two dimensions, zeros below `diagonal`."""
-    return Triangle(False, diagonal)(as_tensor(input))
+    return Triangle(False, diagonal)(_matrices("triu", input))
+
+
+def _matrices(name: str, input: Operand) -> Tensor:
+    x = as_tensor(input)
+    if x.array.ndim < 2:
+        raise RuntimeError(f"{name}: expected at least two dimensions, got shape {x.array.shape}")
+    return x

@@ -456,3 +456,11 @@ def test_every_result_is_a_tensor() -> None:
         assert type(y) is dl.Tensor
         assert isinstance(y, Variable)
         assert type(y.array) is np.ndarray, "also a 0-d result is an array (T7)"
+
+
+def test_a_grad_of_another_shape_is_refused() -> None:
+    """Adding in place would broadcast silently."""
+    x = leaf(1.0, 2.0)
+    x.grad = dl.zeros(3, 2, dtype=dl.float64)
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) already has a \.grad of shape \(3, 2\)"):
+        (x * 2).sum().backward()
