@@ -1,21 +1,41 @@
-"""Questions about numbers: comparisons, tests and logic. Their answers are bool and have no gradient."""
+"""Questions about numbers: comparisons, tests and logic. Their answers are bool and have no gradient.
+
+They are operations all the same, so that a recorder hears of them: who knows what was asked can ask it again.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minidl.autograd.function import Function
 from minidl.autograd.variable import Variable
-from minidl.backend import array_module
+from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import Operand, as_tensor, promoted
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 
+class Question(Function):
+    """A question about each element, by NumPy's name for it; its name on the tape is that in capitals: LessEqual."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
+
+    def forward(self, *xs: Array) -> Array:
+        xp: Any = array_module(xs[0])
+        return xp.asarray(getattr(xp, self.asked)(*xs))
+
+    @property
+    def name(self) -> str:
+        return self.asked.title().replace("_", "")
+
+
 def _compared(name: str, input: Operand, other: Operand) -> Tensor:
-    a, b = (x.array for x in promoted(input, other))
-    xp: Any = array_module(a)
-    return Variable._wrap(xp.asarray(getattr(xp, name)(a, b)))
+    answer: Tensor = Question(name)(*promoted(input, other))
+    return answer
 
 
 def eq(input: Operand, other: Operand) -> Tensor:
@@ -49,9 +69,8 @@ def ge(input: Operand, other: Operand) -> Tensor:
 
 
 def _asked(name: str, input: Operand) -> Tensor:
-    x = as_tensor(input).array
-    xp: Any = array_module(x)
-    return Variable._wrap(xp.asarray(getattr(xp, name)(x)))
+    answer: Tensor = Question(name)(as_tensor(input))
+    return answer
 
 
 def isnan(input: Operand) -> Tensor:
@@ -71,11 +90,11 @@ def isfinite(input: Operand) -> Tensor:
 
 def _logic(name: str, input: Operand, *others: Operand) -> Tensor:
     """Bitwise on integers, logical on bool."""
-    arrays = [x.array for x in (promoted(input, *others) if others else (as_tensor(input),))]
-    if arrays[0].dtype.kind not in "iub":
-        raise TypeError(f"{name}: expected bool or integer tensors, got {arrays[0].dtype.name}")
-    xp: Any = array_module(arrays[0])
-    return Variable._wrap(xp.asarray(getattr(xp, name)(*arrays)))
+    xs = promoted(input, *others) if others else (as_tensor(input),)
+    if xs[0].array.dtype.kind not in "iub":
+        raise TypeError(f"{name}: expected bool or integer tensors, got {xs[0].array.dtype.name}")
+    answer: Tensor = Question(name)(*xs)
+    return answer
 
 
 def bitwise_and(input: Operand, other: Operand) -> Tensor:

@@ -13,6 +13,7 @@ from minidl.ops.broadcasting import Operand, as_tensor, promoted
 from minidl.ops.elementwise import where
 from minidl.ops.registry import op
 from minidl.ops.shape import axis_of
+from minidl.ops.transfer import clone
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -85,6 +86,11 @@ def add_rows(y: Array, index: Array, rows: Array) -> None:
     y[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0, dtype=y.dtype)
 
 
+def _as_now(index: Tensor) -> Array:
+    """A copy of an index: the gradient needs it as it is now. It is made on the tape, so a recorder knows its origin."""
+    return clone(index).array
+
+
 def _plain(index: Index, xp: Any) -> Index:
     """An index with tensors and lists turned into arrays of the tensor's library."""
     if isinstance(index, tuple):
@@ -93,7 +99,7 @@ def _plain(index: Index, xp: Any) -> Index:
         if index.array.dtype.kind not in "iub":
             raise IndexError(f"index: a tensor index must be integer or bool, got {index.array.dtype.name}")
         whole = index.array.ndim == 0 and index.array.dtype.kind in "iu"
-        return int(index.array) if whole else index.array.copy()  # the gradient needs it as it is now
+        return int(index.array) if whole else _as_now(index)
     return xp.asarray(index) if isinstance(index, list) else index
 
 
@@ -112,10 +118,10 @@ def getitem(input: Operand, index: Index) -> Tensor:
 
 
 def _integers(name: str, index: Operand, like: Array) -> Array:
-    k = as_tensor(index).array
-    if k.dtype.kind not in "iu":
-        raise TypeError(f"{name}: the index must be an integer tensor, got {k.dtype.name}")
-    return k.copy() if isinstance(index, Variable) else k  # the gradient needs it as it is now
+    k = as_tensor(index)
+    if k.array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: the index must be an integer tensor, got {k.array.dtype.name}")
+    return _as_now(k) if isinstance(index, Variable) else k.array
 
 
 def _in_range(name: str, k: Array, size: int) -> None:

@@ -51,4 +51,4 @@ def normalize(input: Operand, p: float = 2.0, dim: int | tuple[int, ...] = 1, ep
     x = floating(input)
     length = norm(x, p, dim, keepdim=True)
     smallest = max(eps, float(np.finfo(x.array.dtype).tiny))  # eps itself may be 0 in float16
-    return x / where(length.array.real > smallest, length, as_tensor(length.array.dtype.type(smallest)))
+    return x / where(length > smallest, length, as_tensor(length.array.dtype.type(smallest)))
