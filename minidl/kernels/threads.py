@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -176,15 +176,18 @@ def _blas_libraries() -> list[Any]:
     return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Inside, NumPy's BLAS computes in the calling thread only; its own threads would spin beside ours."""
-    guard = _blas
-    guard.enter()
-    try:
-        yield
-    finally:
-        guard.leave()
+class single_threaded_blas(ContextDecorator):  # spelled like the function it is used as
+    """Inside `with single_threaded_blas():` NumPy's BLAS computes in the calling thread only.
+
+    BLAS threads of its own would spin beside ours. It also decorates a function.
+    """
+
+    def __enter__(self) -> None:
+        self.guard = _blas
+        self.guard.enter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.guard.leave()
 
 
 # ── the process ───────────────────────────────────────────────────────────────────────────────────

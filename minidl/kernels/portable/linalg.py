@@ -40,8 +40,11 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         return result
     M, K, N = a.shape[-2], a.shape[-1], b.shape[-1]
     work = M * K * N
-    if a.ndim == 2 and b.ndim == 2 and work <= _BLAS_ALONE:
-        return np.matmul(a, b, out=out)
+    if a.ndim == 2 and b.ndim == 2 and work < 2 * _CHUNK:
+        if work <= _BLAS_ALONE:
+            return np.matmul(a, b, out=out)
+        with single_threaded_blas():
+            return np.matmul(a, b, out=out)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     y = np.empty((*batch, M, N), dtype) if out is None else out
     if y.shape != (*batch, M, N):
