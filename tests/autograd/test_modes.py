@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minidl as dl
-from minidl.autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minidl.autograd import detect_anomaly, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
 from minidl.autograd.modes import tape
 
 
@@ -144,3 +145,28 @@ def test_a_walk_writes_only_when_asked() -> None:
         z.backward()
     assert x.grad.item() == 6
     assert is_grad_enabled()
+
+
+def test_threads_that_share_weights_compute_their_own_gradients() -> None:
+    """Forward and `grad` touch nothing shared: eight threads on one set of weights get what one thread gets."""
+    w = dl.tensor(np.random.default_rng(0).standard_normal((6, 6)), requires_grad=True)
+
+    def gradient(k: int) -> np.ndarray:
+        x = dl.tensor(np.random.default_rng(k).standard_normal((4, 6)))
+        loss = ((x @ w).tanh() @ w.T).softmax(-1).log().mean()
+        return grad(loss, w)[0].array
+
+    alone = [gradient(k) for k in range(8)]
+    together: list[Any] = [None] * 8
+
+    def work(k: int) -> None:
+        for _ in range(5):
+            together[k] = gradient(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
