@@ -87,7 +87,7 @@ def add_rows(y: Array, index: Array, rows: Array) -> None:
 
 
 def _as_now(index: Tensor) -> Array:
-    """A copy of an index: the gradient needs it as it is now. It is made on the tape, so a recorder knows its origin."""
+    """A copy of an index, which the gradient needs as it is now; made on the tape, so a recorder knows its origin."""
     return clone(index).array
 
 
