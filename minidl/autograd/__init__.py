@@ -1,8 +1,10 @@
 """The tape: operations, the backward walk, modes, the recorder, gradient checks."""
 
+from minidl.autograd import functional as functional
 from minidl.autograd.check import GradcheckError as GradcheckError
 from minidl.autograd.check import gradcheck as gradcheck
 from minidl.autograd.check import gradgradcheck as gradgradcheck
+from minidl.autograd.check import numerical_jacobian as numerical_jacobian
 from minidl.autograd.differentiate import backward as backward
 from minidl.autograd.differentiate import grad as grad
 from minidl.autograd.function import Function as Function
