@@ -293,8 +293,10 @@ def affine_inputs(case: Case) -> list[int]:
             u, v = (case.operation.domain.sampler(rng)(*x.shape) for _ in range(2))
             try:
                 with np.errstate(all="ignore"):
-                    parts = zip(*[_with_input(case, i, t) for t in (2.0 * u - v, u, v)], strict=True)
-                    if x.size and all(np.allclose(a, 2 * b - c, rtol=1e-11, atol=1e-11) for a, b, c in parts):
+                    lines = [(2.0 * u - v, u, v), (2.0 * x, x, 0.0 * x)]  # on a line a, b, c: f(a) = 2 f(b) − f(c)
+                    ends = [zip(*[_with_input(case, i, t) for t in line], strict=True) for line in lines]
+                    straight = [np.allclose(a, 2 * b - c, rtol=1e-11, atol=1e-11) for end in ends for a, b, c in end]
+                    if x.size and all(straight):
                         found.append(i)
             except (RuntimeError, ValueError):
                 continue
