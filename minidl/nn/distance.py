@@ -20,4 +20,21 @@ class CosineSimilarity(Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        return (F.normalize(x1, 2.0, self.dim, self.eps) * F.normalize(x2, 2.0, self.dim, self.eps)).sum(self.dim)
+        return F.cosine_similarity(x1, x2, self.dim, self.eps)
+
+
+class PairwiseDistance(Module):
+    """The distance of each pair of vectors (N, E).
+
+    Arguments:
+        p: of which norm.
+        eps: added to every difference, as in PyTorch.
+        keepdim: keep the last dimension, of size 1.
+    """
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

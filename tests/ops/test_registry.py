@@ -21,8 +21,10 @@ WITHOUT_GRADIENT = {
     "bitwise_or": "bool or integer", "bitwise_xor": "bool or integer", "eq": "bool", "equal": "bool", "ge": "bool",
     "gt": "bool", "isclose": "bool", "isfinite": "bool", "isinf": "bool", "isnan": "bool", "le": "bool",
     "logical_and": "bool", "logical_not": "bool", "logical_or": "bool", "lt": "bool", "ne": "bool", "all": "bool",
+    "bincount": "integers", "count_nonzero": "integers", "unique": "values, without a gradient in PyTorch as well",
     "any": "bool", "argmax": "indices", "argmin": "indices", "argsort": "indices", "nonzero": "indices",
     "one_hot": "integers",
+    "mine_triplets": "indices",
     "expand": "another name for broadcast_to",
 }  # fmt: skip
 """Public functions that are not in the register, and why not."""
