@@ -69,6 +69,7 @@ from minidl.ops import any as any
 from minidl.ops import argmax as argmax
 from minidl.ops import argmin as argmin
 from minidl.ops import argsort as argsort
+from minidl.ops import bincount as bincount
 from minidl.ops import bitwise_and as bitwise_and
 from minidl.ops import bitwise_not as bitwise_not
 from minidl.ops import bitwise_or as bitwise_or
@@ -81,7 +82,10 @@ from minidl.ops import chunk as chunk
 from minidl.ops import clamp as clamp
 from minidl.ops import clone as clone
 from minidl.ops import cos as cos
+from minidl.ops import count_nonzero as count_nonzero
 from minidl.ops import cumsum as cumsum
+from minidl.ops import diag as diag
+from minidl.ops import diagonal as diagonal
 from minidl.ops import div as div
 from minidl.ops import dot as dot
 from minidl.ops import einsum as einsum
@@ -111,10 +115,12 @@ from minidl.ops import logical_or as logical_or
 from minidl.ops import logsumexp as logsumexp
 from minidl.ops import lt as lt
 from minidl.ops import masked_fill as masked_fill
+from minidl.ops import masked_select as masked_select
 from minidl.ops import matmul as matmul
 from minidl.ops import max as max
 from minidl.ops import maximum as maximum
 from minidl.ops import mean as mean
+from minidl.ops import meshgrid as meshgrid
 from minidl.ops import min as min
 from minidl.ops import minimum as minimum
 from minidl.ops import mm as mm
@@ -154,11 +160,14 @@ from minidl.ops import sum as sum
 from minidl.ops import tanh as tanh
 from minidl.ops import tile as tile
 from minidl.ops import topk as topk
+from minidl.ops import trace as trace
 from minidl.ops import transpose as transpose
 from minidl.ops import tril as tril
 from minidl.ops import triu as triu
 from minidl.ops import trunc as trunc
 from minidl.ops import unbind as unbind
+from minidl.ops import unflatten as unflatten
+from minidl.ops import unique as unique
 from minidl.ops import unsqueeze as unsqueeze
 from minidl.ops import var as var
 from minidl.ops import where as where

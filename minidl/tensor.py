@@ -891,6 +891,38 @@ class Tensor(Variable, results=True):
         """The upper triangle."""
         return ops.triu(self, diagonal)
 
+    def diag(self, diagonal: int_ = 0) -> Tensor:
+        """See `minidl.diag`."""
+        return ops.diag(self, diagonal)
+
+    def diagonal(self, offset: int_ = 0, dim1: int_ = 0, dim2: int_ = 1) -> Tensor:
+        """See `minidl.diagonal`."""
+        return ops.diagonal(self, offset, dim1, dim2)
+
+    def trace(self) -> Tensor:
+        """The sum of the diagonal of a matrix."""
+        return ops.trace(self)
+
+    def unflatten(self, dim: int_, sizes: Any) -> Tensor:
+        """One dimension split into several."""
+        return ops.unflatten(self, dim, sizes)
+
+    def repeat_interleave(self, repeats: int_, dim: int_ | None = None) -> Tensor:
+        """See `minidl.repeat_interleave`."""
+        return ops.repeat_interleave(self, repeats, dim)
+
+    def masked_select(self, mask: Operand) -> Tensor:
+        """The elements where the mask is True, as a vector."""
+        return ops.masked_select(self, mask)
+
+    def unique(self, sorted: bool_ = True, return_inverse: bool_ = False, return_counts: bool_ = False) -> Any:
+        """See `minidl.unique`."""
+        return ops.unique(self, sorted, return_inverse, return_counts)
+
+    def count_nonzero(self, dim: Dims = None) -> Tensor:
+        """How many elements are not 0."""
+        return ops.count_nonzero(self, dim)
+
     def nonzero(self) -> Tensor:
         """The positions of the elements that are not zero."""
         return ops.nonzero(self)

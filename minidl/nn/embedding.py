@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from minidl import ops
 from minidl.autograd.modes import no_grad
 from minidl.backend import Device, Generator
 from minidl.creation import empty
+from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
@@ -57,14 +57,7 @@ class Embedding(Module):
         return layer
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.dtype.kind not in "iu":
-            raise TypeError(f"Embedding: expected integers, got {input.dtype.name}")
-        if input.array.size and int(input.array.min()) < 0:
-            raise IndexError(f"Embedding: expected rows 0 to {self.num_embeddings - 1}, got {int(input.array.min())}")
-        y = ops.index_select(self.weight, 0, input.reshape(-1)).reshape((*input.shape, self.embedding_dim))
-        if self.padding_idx is None:
-            return y
-        return ops.where((input == self.padding_idx).unsqueeze(-1), y.detach(), y)
+        return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

@@ -88,11 +88,7 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
     def forward(self, input: Tensor) -> Tensor:
-        shape = input.shape
-        if not -len(shape) <= self.dim < len(shape):
-            raise IndexError(f"Unflatten: dim {self.dim} does not exist in an input of shape {tuple(shape)}")
-        dim = self.dim % len(shape)
-        return input.reshape((*shape[:dim], *self.unflattened_size, *shape[dim + 1 :]))
+        return ops.unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

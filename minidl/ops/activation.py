@@ -33,14 +33,14 @@ class ReLU(Function):
 
 
 @op(ReLU, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
-def relu(input: Operand) -> Tensor:
-    r"""$y = \max(x, 0)$; the subgradient at 0 is 0."""
+def relu(input: Operand, inplace: bool = False) -> Tensor:
+    r"""$y = \max(x, 0)$; the subgradient at 0 is 0. `inplace` is accepted, here and below, without effect."""
     return ReLU()(as_tensor(input))
 
 
 @op(formula=r"y = x > 0 \;?\; x : a x", adjoint=r"\bar x = (x > 0 \;?\; 1 : a)\, \bar y",
     example=lambda draw: {"input": draw(2, 3), "negative_slope": 0.1}, domain=NONZERO, oracle="richardson")  # fmt: skip
-def leaky_relu(input: Operand, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(input: Operand, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where it is positive, a·x elsewhere.
 
     Source: Maas, Hannun and Ng, ICML 2013.
@@ -69,7 +69,7 @@ class ELU(Function):
 
 
 @op(ELU, example=lambda draw: {"input": draw(2, 3), "alpha": 0.7}, domain=NONZERO, oracle="richardson")
-def elu(input: Operand, alpha: float = 1.0) -> Tensor:
+def elu(input: Operand, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where it is positive, α(eˣ − 1) elsewhere.
 
     Source: Clevert, Unterthiner and Hochreiter, arXiv:1511.07289.
@@ -148,7 +148,7 @@ def gelu(input: Operand, approximate: str = "none") -> Tensor:
 
 @op(formula=r"y = x\, \sigma(x)", adjoint=r"\bar x = \sigma(x)\,(1 + x (1 - \sigma(x)))\, \bar y",
     example=lambda draw: {"input": draw(2, 3)})  # fmt: skip
-def silu(input: Operand) -> Tensor:
+def silu(input: Operand, inplace: bool = False) -> Tensor:
     r"""$y = x\,\sigma(x)$, also called swish.
 
     Source: Elfwing, Uchibe and Doya, arXiv:1702.03118.
@@ -184,6 +184,13 @@ class Softplus(Function):
 def softplus(input: Operand, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     r"""$y = \frac1\beta\ln(1 + e^{\beta x})$, and x itself where βx exceeds the threshold."""
     return Softplus(beta, threshold)(floating(input))
+
+
+@op(formula=r"y = \ln \sigma(x) = -\ln(1 + e^{-x})", adjoint=r"\bar x = \sigma(-x)\, \bar y",
+    example=lambda draw: {"input": draw(2, 3)})  # fmt: skip
+def logsigmoid(input: Operand) -> Tensor:
+    r"""$y = \ln \sigma(x)$, finite where σ underflows."""
+    return -softplus(-floating(input), threshold=math.inf)
 
 
 class Softmax(Function):
