@@ -38,7 +38,7 @@ class FaceRecognizer:
     Raises:
         BadDataset: there is no such model.
         BadImage: the image size is none, or too small for the model.
-        FaceError: the device cannot be used, or the seed is negative.
+        FaceError: the device cannot be used, or the seed is no integer from 0 to 2⁶³ − 1.
 
     >>> from minidl.faces.generated import generated_faces
     >>> faces = generated_faces(people=3, per_person=4, difficulty="easy")
@@ -56,8 +56,8 @@ class FaceRecognizer:
     ) -> None:
         if model not in MODELS:
             raise BadDataset(f"there is no model {model!r}: choose one of {', '.join(MODELS)}")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise FaceError(f"the seed must be an integer ≥ 0, but it is {seed!r}")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise FaceError(f"the seed must be an integer from 0 to 2⁶³ − 1, but it is {seed!r}")
         try:
             module_for(device)
         except (RuntimeError, ValueError) as error:

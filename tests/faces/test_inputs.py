@@ -119,7 +119,8 @@ def test_asked_before_it_wasfitted(model, method):
         ({"image_size": (0, 5)}, "at least one pixel"),
         ({"image_size": (12, 92)}, "leave 12×92 to the network"),
         ({"device": "tpu"}, "expected 'cpu', 'cuda' or 'cuda:N', got 'tpu'"),
-        ({"seed": -1}, "the seed must be an integer ≥ 0, but it is -1"),
+        ({"seed": -1}, "the seed must be an integer from 0 to 2⁶³ − 1, but it is -1"),
+        ({"seed": 2**63}, "but it is 9223372036854775808"),
         ({"seed": 1.5}, "the seed must be an integer"),
     ],
 )
