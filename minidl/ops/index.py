@@ -86,7 +86,7 @@ def add_rows(y: Array, index: Array, rows: Array) -> None:
     y[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0, dtype=y.dtype)
 
 
-def _as_now(index: Tensor) -> Array:
+def _as_now(index: Any) -> Array:
     """A copy of an index, which the gradient needs as it is now; made on the tape, so a recorder knows its origin."""
     return clone(index).array
 
@@ -99,7 +99,7 @@ def _plain(index: Index, xp: Any) -> Index:
         if index.array.dtype.kind not in "iub":
             raise IndexError(f"index: a tensor index must be integer or bool, got {index.array.dtype.name}")
         whole = index.array.ndim == 0 and index.array.dtype.kind in "iu"
-        return int(index.array) if whole else _as_now(index)
+        return int(index.array) if whole else _as_now(as_tensor(index))
     return xp.asarray(index) if isinstance(index, list) else index
 
 

@@ -28,7 +28,7 @@ def named() -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     for path in sorted(TESTS.rglob("*.py")):
         if path != Path(__file__).resolve():
-            for number in re.findall(r"\bT(\d+)\b", path.read_text(encoding="utf-8")):
+            for number in re.findall(r"(?<![A-Za-z0-9])T(\d+)(?!\d)", path.read_text(encoding="utf-8")):
                 found.setdefault(int(number), set()).add(path.name)
     return found
 
