@@ -176,7 +176,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: nn.Embedding(3, 2)(dl.tensor([0, 3])), IndexError, r"no row 3; the weight \(V=3, E=2\) has rows 0 to 2"),
     (lambda: nn.Embedding(3, 2)(dl.tensor([0, -1])), IndexError, "no row -1; "),
     (lambda: nn.Embedding(3, 2)(dl.tensor([0.5])), TypeError, "integer tensor, got float32"),
-    (lambda: nn.Unflatten(3, (1, 2))(dl.ones(2, 2)), IndexError, "dim 3 is out of range for a tensor with 2 dimensions"),
+    (lambda: nn.Unflatten(3, (1, 2))(dl.ones(2, 2)), IndexError, "dim 3 is out of range"),
     (lambda: nn.MSELoss(reduction="avg"), ValueError, "reduction must be one of mean, sum, none, got 'avg'"),
     (lambda: nn.Softmax()(dl.ones(2)), TypeError, "say along which dimension"),
 ]
