@@ -52,6 +52,8 @@ from minidl.ops.convolution_pooling import conv2d_relu_max_pool2d as conv2d_relu
 from minidl.ops.counting import bincount as bincount
 from minidl.ops.counting import count_nonzero as count_nonzero
 from minidl.ops.counting import unique as unique
+from minidl.ops.decomposition import eigh as eigh
+from minidl.ops.decomposition import svd as svd
 from minidl.ops.distance_loss import huber_loss as huber_loss
 from minidl.ops.distance_loss import kl_div as kl_div
 from minidl.ops.distance_loss import l1_loss as l1_loss
