@@ -85,6 +85,7 @@ def export_onnx(
         source = graph.value((pair[0], pair[1]), "the model's result")
         graph.nodes.append(onnx.helper.make_node("Identity", [source], [name], name=f"{name}/Identity"))
 
+    graph.prune(results)
     read = {name for node in graph.nodes for name in node.input}
     if unread := [name for name in names if name not in read]:
         raise NotExportable(

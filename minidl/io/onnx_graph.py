@@ -148,7 +148,7 @@ class Graph:
 
     def translate(self, step: Step, rule: Callable[..., Any] | None) -> None:
         """Write an operation, unless its result is a constant."""
-        if not any(self.moves(x.array) for x in step.first.inputs):
+        if not any(self.moves(array) for array in step.arrays()):
             origin = next((self.origins[id(x.array)] for x in step.first.inputs if id(x.array) in self.origins), None)
             if origin is not None:
                 for y in step.first.outputs:
@@ -159,6 +159,16 @@ class Graph:
         result = rule(self, step, *[self.value(step.input(i), step) for i in range(len(step.first.inputs))])
         for y, name in zip(step.first.outputs, [result] if isinstance(result, str) else result, strict=True):
             self.names[id(y.array)] = name
+
+    def prune(self, results: list[str]) -> None:
+        """Drop the nodes and the constants that no result needs."""
+        needed, kept = set(results), []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed |= set(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.constants = {name: array for name, array in self.constants.items() if name in needed}
 
 
 def _alike(a: Array, b: Array) -> bool:

@@ -34,6 +34,7 @@ from minidl.ops import (  # fmt: skip
     transfer,
 )
 from minidl.ops.broadcasting import BroadcastTo, Cast, SumTo
+from minidl.ops.embedding import Embedding
 from minidl.ops.fused import Fused
 
 Rule = Callable[..., Any]
@@ -320,6 +321,11 @@ def _pad(g: Graph, op: Step, x: str) -> str:
 @spells(shape.Triangle)
 def _triangle(g: Graph, op: Step, x: str) -> str:
     return g.add("Trilu", x, g.stored(np.asarray(op.diagonal, np.int64)), upper=int(not op.lower))
+
+
+@spells(Embedding)
+def _embedding(g: Graph, op: Step, w: str) -> str:
+    return g.add("Gather", w, g.value(op.both(lambda f: f.buffers[0]), op), axis=0)
 
 
 @spells(reduce.TakeAlong)

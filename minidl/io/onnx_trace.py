@@ -8,7 +8,7 @@ operation's result, or as large as the batch, or a reason to refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,12 @@ class Step:
     def input(self, i: int) -> tuple[Array, Array]:
         """The array of an input in each run."""
         return self.first.inputs[i].array, self.second.inputs[i].array
+
+    def arrays(self) -> Iterator[Array]:
+        """All that the first run reads: the inputs, and the indices that the operation holds."""
+        yield from [x.array for x in self.first.inputs]
+        for held in getattr(self.first.function, "buffers", ()):
+            yield from held if isinstance(held, tuple) else [held]
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

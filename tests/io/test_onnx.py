@@ -7,7 +7,7 @@ import pytest
 
 import minidl as dl
 from minidl import nn, ops
-from minidl.io import NotExportable, export_onnx
+from minidl.io import export_onnx
 from minidl.nn import functional as F
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -126,6 +126,10 @@ LAYERS = {
     "Sigmoid": (lambda: nn.Sigmoid(), ROW),
     "Tanh": (lambda: nn.Tanh(), ROW),
     "Softplus": (lambda: nn.Softplus(2.0, 3.0), ROW),
+    "LogSigmoid": (lambda: nn.LogSigmoid(), ROW),
+    "Hardtanh": (lambda: nn.Hardtanh(-0.3, 0.6), ROW),
+    "ReLU6": (lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU6()), ROW),
+    "Softshrink": (lambda: nn.Softshrink(0.3), ROW),
     "Softmax": (lambda: nn.Softmax(1), TOKENS),
     "LogSoftmax": (lambda: nn.LogSoftmax(-1), TOKENS),
     "Upsample": (lambda: nn.Upsample(scale_factor=2), IMAGE),
@@ -153,6 +157,16 @@ LAYERS = {
         TOKENS),
 }  # fmt: skip
 
+ELSEWHERE = {
+    "Embedding": "in test_onnx_models.py, as its input is whole numbers",
+    "CosineSimilarity": "among the functions, as it takes two inputs",
+    "PairwiseDistance": "among the functions, as it takes two inputs",
+    "MultiheadAttention": "as attention, as it takes three inputs",
+    "ArcFace": "nowhere: it takes the labels and serves training only",
+    "CosFace": "nowhere: it takes the labels and serves training only",
+}
+"""Where layers are tested that are not among `LAYERS`."""
+
 FUNCTIONS = {
     "arithmetic": (lambda x: (2 * x + 1) / (x * x + 3) - x**3 - -x, ROW),
     "powers": (lambda x: (x.abs() + 0.1).pow(0.3) + (x.abs() + 0.1) ** x + (x * x + 1).rsqrt(), ROW),
@@ -171,6 +185,7 @@ FUNCTIONS = {
     "matmul": (lambda x: x @ x.transpose(1, 2), TOKENS),
     "einsum": (lambda x: ops.einsum("bij,bkj->bik", x, x), TOKENS),
     "normalize": (lambda x: F.normalize(x), ROW),
+    "distance": (lambda x: nn.PairwiseDistance()(x, x * x), ROW),
     "cosine": (lambda x: nn.CosineSimilarity()(x, x * x), ROW),
     "cat": (lambda x: ops.cat([x, 2 * x], 1), ROW),
     "cat of a batch": (lambda x: ops.cat([x, 2 * x]), ROW),
@@ -212,3 +227,11 @@ def test_operations_compute_the_same_in_onnxruntime_for_any_batch(name, tmp_path
     export_onnx(model, dl.tensor(drawn(rng, shape)), tmp_path / "m.onnx")
     for n in (shape[0], 4, 6):
         agree(model, tmp_path / "m.onnx", [drawn(rng, (n, *shape[1:]))])
+
+
+def test_every_layer_is_among_the_tested():
+    containers = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList"}
+    classes = {name for name, value in vars(nn).items() if isinstance(value, type) and issubclass(value, nn.Module)}
+    tested = {name.split()[0].rstrip(",") for name in LAYERS} | {*ELSEWHERE}
+    missing = {name for name in classes - containers - tested if not name.endswith("Loss")}
+    assert not missing, "give each of these layers an example among LAYERS"
