@@ -112,6 +112,8 @@ class Function:
 
     def _link(self, inputs: tuple[Tensor, ...], outputs: list[Tensor], single: bool) -> None:
         """Tie the outputs to this operation and this operation to its inputs; keep what backward will use."""
+        if hasattr(self, "edges"):
+            raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
         self.needs = needs = tuple([x._requires_grad for x in inputs])
         self.edges = tuple(
             [None if not x._requires_grad else (x if x.creator is None else (x.creator, x.index)) for x in inputs]

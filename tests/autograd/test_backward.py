@@ -464,3 +464,13 @@ def test_a_grad_of_another_shape_is_refused() -> None:
     x.grad = dl.zeros(3, 2, dtype=dl.float64)
     with pytest.raises(RuntimeError, match=r"shape \(2,\) already has a \.grad of shape \(3, 2\)"):
         (x * 2).sum().backward()
+
+
+def test_one_object_is_one_operation() -> None:
+    """A second call would overwrite where the first came from: the gradient would be silently wrong."""
+    from minidl.ops.elementwise import Exp
+
+    x, exp = dl.tensor(1.0, requires_grad=True), Exp()
+    exp(x)
+    with pytest.raises(RuntimeError, match="make a new one"):
+        exp(x)
