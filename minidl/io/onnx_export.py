@@ -1,7 +1,7 @@
 """ONNX: a model as a file that other programs run.
 
 An ONNX file is a list of operations with names for what goes in and comes out: our tape, in another spelling. So the
-model runs under a recorder (`onnx_trace`), each operation on the list is written by its rule (`onnx_operations`), and
+model runs under a recorder (`onnx_trace`), each operation on the list is written by its rule (`onnx_rules`), and
 parameters and constants are stored along (`onnx_graph`).
 """
 
@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from minidl.backend import Array
+from minidl.io import onnx_arrangements, onnx_operations  # noqa: F401  # they fill the table of rules
 from minidl.io.atomic import write_atomically
 from minidl.io.onnx_graph import Graph
-from minidl.io.onnx_operations import KNOWN, rule
+from minidl.io.onnx_rules import RULES
 from minidl.io.onnx_trace import BATCHES, NotExportable, trace
 from minidl.nn.module import Module
 from minidl.nn.state import state_items
 from minidl.tensor import Tensor
 
 OPSET = 21
-"""The operator set that is written by default; onnxruntime 1.20 and newer read it."""
+"""The operator set that is written by default; onnxruntime reads it since 1.18, and NumPy 2 since 1.19."""
 OLDEST = 18
 """The first operator set in which every operation has the form in which it is written here."""
 LARGEST = 2**31 - 1
@@ -67,7 +68,7 @@ def export_onnx(
         raise ValueError(f"opset must be from {OLDEST} to {onnx.defs.onnx_opset_version()}, got {opset}")
     examples = [example_inputs] if isinstance(example_inputs, Tensor) else list(example_inputs)
     arrays = [x.array for x in examples]
-    first, second, steps = trace(model, arrays, dynamic_batch, KNOWN)
+    first, second, steps = trace(model, arrays, dynamic_batch, RULES)
     names = _input_names(model, len(arrays), input_names)
     results = _output_names(len(first.outputs), output_names)
 
@@ -80,7 +81,7 @@ def export_onnx(
     if [graph.names[id(x)] for x in first.inputs] + taken != [*names, *results]:
         raise ValueError(f"names of inputs, outputs and parameters must differ, got {[*names, *results]}")
     for step in steps:
-        graph.translate(step, rule(step.first.function))
+        graph.translate(step, RULES.get(type(step.first.function)))
     for name, *pair in zip(results, first.outputs, second.outputs, strict=True):
         source = graph.value((pair[0], pair[1]), "the model's result")
         graph.nodes.append(onnx.helper.make_node("Identity", [source], [name], name=f"{name}/Identity"))
