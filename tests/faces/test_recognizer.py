@@ -180,16 +180,16 @@ def test_people_are_in_natural_order():
 
 @pytest.mark.slow
 def test_orl_with_five_training_images_a_person():
-    """Seed 0 of the protocol with a reduced budget; eigenfaces err on 6.2 % of such splits."""
+    """Seed 0 of the protocol with half the steps; eigenfaces err on 6.2 % of such splits."""
     path = Path(os.environ.get("MINIDL_DATA", "")) / "orl.npz"
     if not os.environ.get("MINIDL_DATA") or not path.is_file():
         pytest.skip("orl.npz is not here: set MINIDL_DATA to its folder")
     with np.load(path) as orl:
         images, labels = orl["images"], orl["labels"]
     train, test = protocol.split(labels, 0, 5)
-    recognizer = FaceRecognizer("cnn").fit(images[train], labels[train], epochs=36, progress=False)
-    assert len(recognizer.history.loss) == 150
+    recognizer = FaceRecognizer("cnn").fit(images[train], labels[train], epochs=48, progress=False)
+    assert len(recognizer.history.loss) == 200
     assert np.mean(recognizer.predict(images[test]) != labels[test]) <= 0.03
     report = recognizer.evaluate(images[test], labels[test])
-    assert report.rank1 >= 0.96
-    assert report.eer <= 0.05
+    assert report.rank1 >= 0.97
+    assert report.eer <= 0.04
