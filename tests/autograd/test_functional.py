@@ -216,6 +216,15 @@ def test_create_graph_ties_the_result_to_the_inputs() -> None:
         np.testing.assert_allclose(g.numpy(), factor * x.detach().numpy(), rtol=1e-6)
 
 
+def test_a_jacobian_is_differentiated_entry_by_entry(rng: np.random.Generator) -> None:
+    """A gradient of its own for every entry; J of x³ is diag(3x²), so only the diagonal ones reach x."""
+    x = dl.tensor(rng.standard_normal(4), requires_grad=True)
+    weights = rng.standard_normal((4, 4))
+    J = AF.jacobian(lambda x: x**3, x, create_graph=True)
+    (g,) = dl.autograd.grad(J, x, dl.tensor(weights))
+    np.testing.assert_allclose(g.numpy(), 6 * x.detach().numpy() * weights.diagonal(), rtol=1e-12)
+
+
 def test_results_are_off_the_tape_and_nothing_is_left_behind() -> None:
     x = dl.tensor([1.0, 2.0], requires_grad=True)
     with dl.no_grad():

@@ -208,6 +208,17 @@ def test_dropout_keeps_the_mean_and_strikes_out_a_share(rng: np.random.Generator
     assert not F.scaled_dot_product_attention(q, k, v, dropout_p=1.0).numpy().any()
 
 
+def test_every_tile_strikes_out_weights_of_its_own(small_tiles: None) -> None:
+    """A mask that came back from tile to tile would strike out the same pattern again and again."""
+    tiles.QUERIES, tiles.KEYS, tiles.TILE = 16, 16, 256  # undone by the fixture
+    key = np.array([3, 4], np.uint64)
+    kept = tiles.kept_weights((2, 32, 32), tiles.Rules(1.0, p=0.5, key=key), np.zeros(1)) > 0
+    pieces = kept.reshape(2, 2, 16, 2, 16).swapaxes(2, 3).reshape(8, 256)
+    alike = (pieces[:, None] == pieces).mean(axis=2)[~np.eye(8, dtype=bool)]
+    assert alike.min() > 0.35
+    assert alike.max() < 0.65
+
+
 def test_a_generator_fixes_dropout(rng: np.random.Generator) -> None:
     q, k, v = inputs(rng)
     one, same, other = [
