@@ -353,9 +353,10 @@ class Tensor(Variable, results=True):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._may_write("x[...] = value")
-        plain = ops.index._plain(index, array_module(self.array))
+        *first, last = ops.index.in_turn(ops.index._plain(index, array_module(self.array)))
         value = _off_tape("x[...] = value", value)
-        self.array[plain] = value.array if isinstance(value, Variable) else value
+        array = self.array[first[0]] if first else self.array
+        array[last] = value.array if isinstance(value, Variable) else value
         self._written()
 
     def __iadd__(self, other: Operand) -> Tensor:

@@ -56,13 +56,16 @@ def _probability(name: str, p: float) -> float:
 
 
 @op(Dropout, example=lambda draw: {"input": draw(3, 4), "p": 0.4, "generator": Generator(5)})
-def dropout(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
+def dropout(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Strike out each number with probability p and divide the others by 1 − p.
 
     Arguments:
         input: any shape.
         p: from 0 (nothing happens) to 1 (all become 0).
         training: False returns the input as it is.
+        inplace: accepted, without effect.
         generator: where the random numbers come from; the default generator if None.
 
     Raises:
@@ -75,11 +78,13 @@ def dropout(input: Operand, p: float = 0.5, training: bool = True, *, generator:
 
 
 @op(Dropout, example=lambda draw: {"input": draw(2, 3, 2, 4), "p": 0.4, "generator": Generator(5)})
-def dropout2d(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
+def dropout2d(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Strike out whole channels: neighbouring pixels are so alike that single ones would hardly be missed.
 
     Arguments:
-        input: (N, C, H, W) or (C, H, W). p, training, generator: as in `dropout`.
+        input: (N, C, H, W) or (C, H, W). p, training, inplace, generator: as in `dropout`.
 
     Source: Tompson et al., arXiv:1411.4280.
     """
@@ -87,7 +92,9 @@ def dropout2d(input: Operand, p: float = 0.5, training: bool = True, *, generato
 
 
 @op(Dropout, example=lambda draw: {"input": draw(2, 3, 4), "p": 0.4, "generator": Generator(5)})
-def dropout1d(input: Operand, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
+def dropout1d(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Strike out whole channels of signals (N, C, L) or (C, L); arguments as in `dropout2d`."""
     return _channels("dropout1d", 1, input, p, training, generator)
 

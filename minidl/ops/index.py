@@ -103,16 +103,41 @@ def _plain(index: Index, xp: Any) -> Index:
     return xp.asarray(index) if isinstance(index, list) else index
 
 
+def in_turn(index: Index) -> tuple[Index, ...]:
+    """An index as one or two, applied one after the other: integers come before arrays, as in PyTorch.
+
+    NumPy takes an integer beside an array for an array as well, and where a slice stands between the two their
+    dimension moves to the front: for x (2, 3, 4), `x[0, :, [0, 1]]` is (2, 3) in NumPy and (3, 2) in PyTorch and here.
+    """
+    if not isinstance(index, tuple):
+        return (index,)
+    whole = [isinstance(p, int | np.integer) and not isinstance(p, bool) for p in index]
+    plain = [p is None or p is Ellipsis or isinstance(p, slice) for p in index]
+    picking = [i for i, p in enumerate(plain) if not p]
+    if not any(whole) or whole.count(True) == len(picking) or len(picking) == picking[-1] - picking[0] + 1:
+        return (index,)
+    first: list[Index] = []
+    second: list[Index] = []
+    for part, is_whole, is_plain in zip(index, whole, plain, strict=True):
+        kept = is_whole or is_plain
+        first += [part] if kept else [slice(None)] * (part.ndim if getattr(part, "dtype", None) == np.bool_ else 1)
+        if not is_whole:
+            second.append(part if not is_plain or part is Ellipsis else slice(None))
+    return tuple(first), tuple(second)
+
+
 @op(GetItem, PutItem, example=lambda draw: {"input": draw(4, 3), "index": (np.array([0, 0, 2]), slice(0, 2))})
 def getitem(input: Operand, index: Index) -> Tensor:
-    """`x[index]` with NumPy's rules: integers, slices, None, "...", integer and bool arrays or tensors.
+    """`x[index]`: integers, slices, None, "...", integer and bool arrays or tensors; slices may step backwards.
 
     Raises:
         IndexError: a position outside the tensor.
     """
-    x = as_tensor(input)
+    x = y = as_tensor(input)
     try:
-        return GetItem(_plain(index, array_module(x.array)))(x)
+        for part in in_turn(_plain(index, array_module(x.array))):
+            y = GetItem(part)(y)
+        return y
     except IndexError as error:
         raise IndexError(f"index: {error} (the tensor has shape {x.array.shape})") from None
 

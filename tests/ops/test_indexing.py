@@ -85,7 +85,7 @@ def test_masks(shape: Any, data: Any, seed: int) -> None:
         ([1, 1, 0], slice(None), [2, 2, 2]),
         (np.array([[0, 1], [1, 1]]), np.array([0, 2])),
         (slice(1, None), np.array([True, False, True])),
-        (0, ..., np.array([3, 3])),
+        (..., 0, np.array([3, 3])),
         np.array([-1, -1, 0]),
         np.array([], int),
         np.zeros((2, 3, 4), bool),
@@ -101,6 +101,35 @@ def test_mixed_indices(index: Any) -> None:
     plain = tuple(np.array(p) if isinstance(p, list) else p for p in index) if isinstance(index, tuple) else index
     check(numbers(0, (2, 3, 4)), plain)
     gradient_holds(lambda t: t[index] * t[index], numbers(1, (2, 3, 4)))
+
+
+PICKED, GRID = [0, 1], np.array([[0, 1], [2, 3]])
+APART = [
+    (0, slice(None), PICKED), (PICKED, slice(None), 1), (0, ..., PICKED), (slice(None), 0, slice(None), PICKED),
+    (0, None, PICKED), (0, np.array([True, False, True]), slice(None), PICKED), (1, slice(0, 2), PICKED, PICKED),
+    (PICKED, slice(None), 0, slice(1, None)), (0, slice(None), PICKED, 1), (-1, ..., GRID), (PICKED, 0, 1, PICKED),
+]  # fmt: skip
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("index", APART, ids=str)
+def test_integers_come_before_arrays_as_in_pytorch(index: Any) -> None:
+    """Where a slice stands between an integer and an array, NumPy would move the picked dimension to the front."""
+    torch = pytest.importorskip("torch")
+    x = numbers(0, (2, 3, 4, 5))
+    ours, theirs = (
+        tuple(make(np.array(p)) if isinstance(p, list | np.ndarray) else p for p in index)
+        for make in (dl.tensor, torch.tensor)
+    )
+    a, b = dl.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, u = a[ours], b[theirs]
+    np.testing.assert_array_equal(y.detach().numpy(), u.detach().numpy())
+    (y * y).sum().backward()
+    (u * u).sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), b.grad.numpy())
+    a, b, value = dl.tensor(x), torch.tensor(x), numbers(1, tuple(y.shape))
+    a[ours], b[theirs] = dl.tensor(value), torch.tensor(value)
+    np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_a_second_derivative_goes_through_the_index() -> None:
