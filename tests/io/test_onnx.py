@@ -195,6 +195,7 @@ FUNCTIONS = {
     "indexing": (lambda x: (x[:, 0], x[:, -1, 2:], x[..., ::2], x[:, None, 1:-1], x[:, 4:0:-2], x[-1]), TOKENS),
     "index by array": (lambda x: x[:, :, np.array([5, 0, 0])] + ops.index_select(x, 2, np.array([1, 2, -1])), TOKENS),
     "the last examples": (lambda x: x[2:] + x[-3:-1].sum(0) + x[:1], (5, 6)),
+    "cut behind the batch": (lambda x: x.split([len(x) - 2, 2])[1] + ops.narrow(x, 0, 1, len(x) - 1)[:1], ROW),
     "flip": (lambda x: x.flip((1, 2)), TOKENS),
     "roll": (lambda x: ops.roll(x, 2, 1), TOKENS),
     "pad": (lambda x: F.pad(x, (1, -2, 0, 3), value=0.5), TOKENS),

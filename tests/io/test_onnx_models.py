@@ -213,6 +213,7 @@ def draws(x):
 REFUSED = {
     "an operation without a counterpart": (lambda x: F.unfold(x.reshape(-1, 1, 2, 3), 2), "Unfold .*no counterpart"),
     "work on the array": (lambda x: x * dl.tensor(x.array.max(1, keepdims=True)), "Mul .*no operation computed"),
+    "the same row for all": (lambda x: x + dl.tensor(np.tile(x.array.sum(0), (len(x), 1))), "no operation computed"),
     "a number read off the input": (lambda x: x * float(x.array.sum()), "Mul .*no operation computed"),
     "indices of the largest": (lambda x: x.max(1).values, "TakeAlong .*no operation computed"),
     "a mask as an index": (lambda x: x[x > 0], "do other|index|other operations"),
@@ -223,6 +224,7 @@ REFUSED = {
     "a write in place": (in_place, "in place"),
     "a position counted from the batch": (lambda x: x[len(x) // 2 :], "for one batch"),
     "an input that nothing reads": (lambda x: dl.ones(3), "no operation reads the input"),
+    "an input read for nothing": (lambda x: (x * 2, dl.ones(3))[1], "no operation reads the input"),
     "a result that is no tensor": (lambda x: (x, "yes"), "returns a str"),
 }
 
