@@ -92,7 +92,7 @@ class Graph:
             repeated = [i for i in range(a.ndim) if a.shape[i] != b.shape[i]]
             at = tuple([slice(0, 1) if i in repeated else slice(None) for i in range(a.ndim)])
             one = a[at]
-            if _alike(one, b[at]) and all(_alike(np.broadcast_to(one, x.shape), x) for x in pair):
+            if all(_alike(np.broadcast_to(one, x.shape), x) for x in pair):
                 return self.add("Expand", self.stored(one, label), self.sizes((a.shape, b.shape)))
         raise NotExportable(
             f"{where} uses an array of shape {a.shape} that changes with the input, but that no operation computed: "
