@@ -9,8 +9,9 @@ import numpy as np
 
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
+from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Operand, as_tensor, cast, floating
-from minidl.ops.elementwise import exp, mul, where
+from minidl.ops.elementwise import exp, where
 from minidl.ops.reduce import axes_of, sum
 from minidl.ops.registry import NONZERO, op
 from minidl.ops.special import erf
@@ -25,14 +26,30 @@ class ReLU(Function):
     saves_output = True
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).maximum(x, x.dtype.type(0))
+        return kernels_for(x).relu(x)
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (y,) = self.saved_outputs
-        return (mul(gy, y.array > 0),)
+        return (Gate(y.array)(gy),)
 
 
-@op(ReLU, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
+class Gate(Function):
+    """What passes where y is above 0: the gradient of ReLU, linear in its input."""
+
+    formula = r"x = [y > 0]\, g"
+    adjoint = r"\bar g = [y > 0]\, \bar x"
+
+    def __init__(self, y: Array) -> None:
+        self.buffers = (y,)
+
+    def forward(self, g: Array) -> Array:
+        return kernels_for(g).relu_grad(g, self.buffers[0])
+
+    def backward(self, gx: Tensor, needs: Needs) -> Any:
+        return (Gate(self.buffers[0])(gx),)
+
+
+@op(ReLU, Gate, example=lambda draw: {"input": draw(2, 3)}, domain=NONZERO, oracle="richardson")
 def relu(input: Operand, inplace: bool = False) -> Tensor:
     r"""$y = \max(x, 0)$; the subgradient at 0 is 0. `inplace` is accepted, here and below, without effect."""
     return ReLU()(as_tensor(input))

@@ -13,11 +13,13 @@ from minidl.kernels.cpu.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.cpu.pooling import gather_windows as gather_windows
 from minidl.kernels.cpu.pooling import max_pool2d as max_pool2d
 from minidl.kernels.cpu.pooling import scatter_windows as scatter_windows
+from minidl.kernels.cpu.rectify import relu as relu
+from minidl.kernels.cpu.rectify import relu_grad as relu_grad
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
+from minidl.kernels.portable.gru import gru_steps as gru_steps
+from minidl.kernels.portable.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.portable.linalg import matmul as matmul
-from minidl.kernels.portable.recurrent import gru_steps as gru_steps
-from minidl.kernels.portable.recurrent import gru_steps_grad as gru_steps_grad
 from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
 from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
 from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps

@@ -5,6 +5,8 @@ from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_inpu
 from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.portable.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.portable.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
+from minidl.kernels.portable.gru import gru_steps as gru_steps
+from minidl.kernels.portable.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.portable.linalg import matmul as matmul
 from minidl.kernels.portable.normalization import batch_norm as batch_norm
 from minidl.kernels.portable.normalization import batch_norm_grad as batch_norm_grad
@@ -14,8 +16,8 @@ from minidl.kernels.portable.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.portable.pooling import gather_windows as gather_windows
 from minidl.kernels.portable.pooling import max_pool2d as max_pool2d
 from minidl.kernels.portable.pooling import scatter_windows as scatter_windows
-from minidl.kernels.portable.recurrent import gru_steps as gru_steps
-from minidl.kernels.portable.recurrent import gru_steps_grad as gru_steps_grad
+from minidl.kernels.portable.rectify import relu as relu
+from minidl.kernels.portable.rectify import relu_grad as relu_grad
 from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
 from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
 from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps

@@ -14,6 +14,8 @@ from minidl.kernels.reference.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.reference.pooling import gather_windows as gather_windows
 from minidl.kernels.reference.pooling import max_pool2d as max_pool2d
 from minidl.kernels.reference.pooling import scatter_windows as scatter_windows
+from minidl.kernels.reference.rectify import relu as relu
+from minidl.kernels.reference.rectify import relu_grad as relu_grad
 from minidl.kernels.reference.recurrent import gru_steps as gru_steps
 from minidl.kernels.reference.recurrent import gru_steps_grad as gru_steps_grad
 from minidl.kernels.reference.recurrent import lstm_steps as lstm_steps
