@@ -113,7 +113,7 @@ class Recurrent(Fused):
         dtype = arrays[0].dtype
         x, *state, w_ih, w_hh, b_ih, b_hh = _wide(arrays)
         T, N, D = x.shape
-        a = kernels_for(x).matmul(x.reshape(T * N, D), w_ih.T).reshape(T, N, -1)
+        a = kernels_for(x).matmul(x.reshape(T * N, D), w_ih.T).reshape(T, N, w_ih.shape[0])
         a += b_ih
         states, *kept = self.run(a, state, w_hh, b_hh)
         last = 0 if self.reverse else -1
@@ -131,7 +131,7 @@ class Recurrent(Fused):
         x, *state, w_ih, w_hh, _, _ = _wide(self.saved_arrays)
         ga, gw_hh, gb_hh, *gstate = self.run_back(gy, glast, state, w_hh)
         T, N, D = x.shape
-        rows, matmul, last = ga.reshape(T * N, -1), kernels_for(ga).matmul, len(needs)
+        rows, matmul, last = ga.reshape(T * N, ga.shape[2]), kernels_for(ga).matmul, len(needs)
         gxs: tuple[Any, ...] = (
             matmul(rows, w_ih).reshape(x.shape) if needs[0] else None,
             *gstate,

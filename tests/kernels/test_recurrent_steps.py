@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernel_cases import Array, layouts
 
 from minidl.kernels import kernels_for, use_kernels
+from minidl.kernels.threads import num_threads, set_num_threads
 
 ROOMS = ("auto", "numpy")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -70,6 +71,25 @@ def test_formula_and_adjoint(room: str, case: dict[str, Any]) -> None:
     for a, b in zip(both_passes(room, **case), both_passes("reference", **case), strict=True):
         scale = max(1.0, float(np.abs(b).max(initial=0.0)))
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_rows_shared_out_over_threads(kind: str, reverse: bool) -> None:
+    """More rows than one thread takes: right, and the same bit for bit with any number of threads (T31)."""
+    case: dict[str, Any] = {"kind": kind, "form": True, "sizes": (3, 71, 5), "counts": (71, 66, 20), "dtype": "float64",
+                            "reverse": reverse, "seed": 1}  # fmt: skip
+    before, found = num_threads(), []
+    try:
+        for n in (1, 2, 3):
+            set_num_threads(n)
+            found.append(both_passes("auto", **case))
+    finally:
+        set_num_threads(before)
+    for one, two, three, expected in zip(*found, both_passes("reference", **case), strict=True):
+        assert np.array_equal(one, two)
+        assert np.array_equal(one, three)
+        np.testing.assert_allclose(one, expected, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])

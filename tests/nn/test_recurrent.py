@@ -252,6 +252,16 @@ def test_a_sequence_in_two_halves_with_the_state_handed_on(kind: str, rng: np.ra
         np.testing.assert_allclose(a.detach(), b.detach(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_no_sequences_has_gradients_of_zero(kind: str, kernels: str) -> None:
+    layer = getattr(nn, kind)(D, H, bidirectional=True)
+    y, last = layer(dl.zeros(5, 0, D))
+    assert y.shape == (5, 0, 2 * H)
+    assert flat(last)[0].shape == (2, 0, H)
+    y.sum().backward()
+    assert all(not p.grad.numpy().any() for p in layer.parameters())
+
+
 def test_dropout_acts_between_layers_in_training_only(rng: np.random.Generator) -> None:
     x = Tensor(rng.standard_normal((4, 2, D)).astype("f4"))
     layer = nn.GRU(D, H, num_layers=2, dropout=0.5, generator=Generator(3))

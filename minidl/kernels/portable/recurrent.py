@@ -7,16 +7,58 @@ The text below writes t − 1 for the step taken before t, which is then t + 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from minidl.backend import Array, array_module
-from minidl.kernels.threads import single_threaded_blas
+from minidl.kernels.threads import parallel_for, single_threaded_blas
+
+# Rows of a batch that one thread carries through all steps; with fewer, BLAS spends its time copying the weights.
+_ROWS = 32
+
+
+def by_rows(xp: Any, N: int, counts: Sequence[int], body: Callable[[slice, list[int]], object]) -> None:
+    """Call body(rows, their counts) for the rows of a batch: on our threads for NumPy, all at once for CuPy."""
+
+    def rows(start: int, stop: int) -> None:
+        body(slice(start, stop), [min(max(n - start, 0), stop - start) for n in counts])
+
+    if xp is np:
+        with single_threaded_blas():
+            parallel_for(N, _ROWS, rows)
+    else:
+        rows(0, N)
+
+
+def in_order(counts: Sequence[int], reverse: bool) -> range:
+    return range(len(counts))[::-1] if reverse else range(len(counts))
+
+
+def slopes(xp: Any, y: Array, out: Array, tanh: slice) -> None:
+    """The derivatives of gates by their sums: y(1 − y) of a sigmoid, 1 − y² of a tanh."""
+    xp.multiply(y, y, out=out)
+    xp.subtract(1, out[:, tanh], out=out[:, tanh])
+    for sigmoid in (slice(tanh.start), slice(tanh.stop, None)):
+        xp.subtract(y[:, sigmoid], out[:, sigmoid], out=out[:, sigmoid])
+
+
+def sigmoid_(xp: Any, x: Array) -> None:
+    """x becomes (tanh(x/2) + 1)/2, which cannot overflow."""
+    x *= 0.5
+    xp.tanh(x, out=x)
+    x *= 0.5
+    x += 0.5
+
+
+def packed(xp: Any, w: Array) -> Array:
+    return xp.ascontiguousarray(w)
+
 
 # ── the plain network ─────────────────────────────────────────────────────────────────────────────
 
 
-@single_threaded_blas()
 def rnn_steps(a: Array, h0: Array, w: Array, counts: Sequence[int], reverse: bool, relu: bool) -> Array:
     """The states h[t] = tanh(a[t] + W h[t−1]), or max(·, 0).
 
@@ -30,19 +72,23 @@ def rnn_steps(a: Array, h0: Array, w: Array, counts: Sequence[int], reverse: boo
         states (T, N, H), in the memory of a.
     """
     xp = array_module(a)
-    h, wt = h0, _rows(xp, w.T)
-    product = xp.empty(h0.shape, a.dtype)
-    for t in _steps(counts, reverse):
-        n = counts[t]
-        s = a[t, :n]
-        s += xp.matmul(h[:n], wt, out=product[:n])
-        xp.maximum(s, 0, out=s) if relu else xp.tanh(s, out=s)
-        a[t, n:] = h[n:]
-        h = a[t]
+    wt = packed(xp, w.T)
+
+    def steps(rows: slice, counts: list[int]) -> None:
+        s, h = a[:, rows], h0[rows]
+        product = xp.empty(h.shape, a.dtype)
+        for t in in_order(counts, reverse):
+            n = counts[t]
+            new = s[t, :n]
+            new += xp.matmul(h[:n], wt, out=product[:n])
+            xp.maximum(new, 0, out=new) if relu else xp.tanh(new, out=new)
+            s[t, n:] = h[n:]
+            h = s[t]
+
+    by_rows(xp, a.shape[1], counts, steps)
     return a
 
 
-@single_threaded_blas()
 def rnn_steps_grad(
     gy: Array, gh: Array, states: Array, w: Array, counts: Sequence[int], reverse: bool, relu: bool
 ) -> tuple[Array, Array]:
@@ -56,26 +102,30 @@ def rnn_steps_grad(
         ga (T, N, H), 0 where a row took no part, and gh0 (N, H).
     """
     xp = array_module(gy)
-    if relu:
-        ga = (states > 0).astype(states.dtype)
-    else:
-        ga = states * states
-        xp.subtract(1, ga, out=ga)
-    gh, w = gh.copy(), _rows(xp, w)
-    for t in _steps(counts, not reverse):
-        n = counts[t]
-        g, ga_t = gh[:n], ga[t, :n]
-        g += gy[t, :n]
-        ga_t *= g
-        ga[t, n:] = 0
-        xp.matmul(ga_t, w, out=g)
+    ga, gh, w = xp.empty(states.shape, gy.dtype), gh.copy(), packed(xp, w)
+
+    def steps(rows: slice, counts: list[int]) -> None:
+        g, s, gs = gh[rows], states[:, rows], ga[:, rows]
+        for t in in_order(counts, not reverse):
+            n = counts[t]
+            e, h, new = g[:n], s[t, :n], gs[t, :n]
+            e += gy[t, rows][:n]
+            if relu:
+                xp.multiply(e, h > 0, out=new)
+            else:
+                xp.multiply(h, h, out=new)
+                xp.subtract(1, new, out=new)
+                new *= e
+            gs[t, n:] = 0
+            xp.matmul(new, w, out=e)
+
+    by_rows(xp, gh.shape[0], counts, steps)
     return ga, gh
 
 
 # ── LSTM ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@single_threaded_blas()
 def lstm_steps(
     a: Array, h0: Array, c0: Array, w: Array, counts: Sequence[int], reverse: bool
 ) -> tuple[Array, Array, Array]:
@@ -91,27 +141,36 @@ def lstm_steps(
     xp = array_module(a)
     T, N, H = (*a.shape[:2], a.shape[2] // 4)
     states, cells, squashed = (xp.empty((T, N, H), a.dtype) for _ in range(3))
-    h, c, wt = h0, c0, _rows(xp, w.T)
-    product, ig = xp.empty((N, 4 * H), a.dtype), xp.empty((N, H), a.dtype)
-    for t in _steps(counts, reverse):
-        n = counts[t]
-        gates = a[t, :n]
-        gates += xp.matmul(h[:n], wt, out=product[:n])
-        i, f, g, o = (gates[:, k * H : (k + 1) * H] for k in range(4))
-        _sigmoid(xp, gates[:, : 2 * H])
-        xp.tanh(g, out=g)
-        _sigmoid(xp, o)
-        new = cells[t, :n]
-        xp.multiply(f, c[:n], out=new)
-        new += xp.multiply(i, g, out=ig[:n])
-        xp.tanh(new, out=squashed[t, :n])
-        xp.multiply(o, squashed[t, :n], out=states[t, :n])
-        states[t, n:], cells[t, n:], squashed[t, n:], a[t, n:] = h[n:], c[n:], 0, 0
-        h, c = states[t], cells[t]
+    wt = packed(xp, w.T)
+    # A sigmoid is (tanh(x/2) + 1)/2: with these, one pass of tanh serves all four gates.
+    scale, shift = xp.full(4 * H, 0.5, a.dtype), xp.full(4 * H, 0.5, a.dtype)
+    scale[2 * H : 3 * H], shift[2 * H : 3 * H] = 1, 0
+
+    def steps(rows: slice, counts: list[int]) -> None:
+        h, c = h0[rows], c0[rows]
+        product, ig = xp.empty((len(h), 4 * H), a.dtype), xp.empty((len(h), H), a.dtype)
+        for t in in_order(counts, reverse):
+            n = counts[t]
+            a_t, h_t, c_t, tc_t = a[t, rows], states[t, rows], cells[t, rows], squashed[t, rows]
+            gates, new = a_t[:n], c_t[:n]
+            gates += xp.matmul(h[:n], wt, out=product[:n])
+            i, f, g, o = (gates[:, k * H : (k + 1) * H] for k in range(4))
+            gates *= scale
+            xp.tanh(gates, out=gates)
+            gates *= scale
+            gates += shift
+            xp.multiply(f, c[:n], out=new)
+            new += xp.multiply(i, g, out=ig[:n])
+            xp.tanh(new, out=tc_t[:n])
+            xp.multiply(o, tc_t[:n], out=h_t[:n])
+            if n < len(h):
+                h_t[n:], c_t[n:], tc_t[n:], a_t[n:] = h[n:], c[n:], 0, 0
+            h, c = h_t, c_t
+
+    by_rows(xp, N, counts, steps)
     return states, cells, squashed
 
 
-@single_threaded_blas()
 def lstm_steps_grad(
     gy: Array, gh: Array, gc: Array, c0: Array, gates: Array, cells: Array, squashed: Array, w: Array,
     counts: Sequence[int], reverse: bool,
@@ -129,172 +188,37 @@ def lstm_steps_grad(
     """
     xp = array_module(gy)
     T, N, H = cells.shape
-    ga = _slopes(xp, gates, slice(2 * H, 3 * H))
-    gh, gc, w = gh.copy(), gc.copy(), _rows(xp, w)
-    scratch = xp.empty((N, H), ga.dtype)
+    ga = xp.empty(gates.shape, gy.dtype)
+    gh, gc, w = gh.copy(), gc.copy(), packed(xp, w)
     first, back = (T - 1, 1) if reverse else (0, -1)
-    for t in _steps(counts, not reverse):
-        n = counts[t]
-        i, f, g, o = (gates[t, :n, k * H : (k + 1) * H] for k in range(4))
-        ga_i, ga_f, ga_g, ga_o = (ga[t, :n, k * H : (k + 1) * H] for k in range(4))
-        tc, e, d, u = squashed[t, :n], gh[:n], gc[:n], scratch[:n]
-        e += gy[t, :n]
-        ga_o *= e
-        ga_o *= tc
-        xp.multiply(tc, tc, out=u)
-        xp.subtract(1, u, out=u)
-        u *= o
-        u *= e
-        d += u
-        ga_i *= d
-        ga_i *= g
-        ga_f *= d
-        ga_f *= (c0 if t == first else cells[t + back])[:n]
-        ga_g *= d
-        ga_g *= i
-        d *= f
-        xp.matmul(ga[t, :n], w, out=e)
-        ga[t, n:] = 0
+
+    def steps(rows: slice, counts: list[int]) -> None:
+        e_all, d_all = gh[rows], gc[rows]
+        scratch = xp.empty(e_all.shape, ga.dtype)
+        for t in in_order(counts, not reverse):
+            n = counts[t]
+            y, g_t, before = gates[t, rows][:n], ga[t, rows][:n], (c0 if t == first else cells[t + back])[rows][:n]
+            i, f, g, o = (y[:, k * H : (k + 1) * H] for k in range(4))
+            g_i, g_f, g_g, g_o = (g_t[:, k * H : (k + 1) * H] for k in range(4))
+            tc, e, d, u = squashed[t, rows][:n], e_all[:n], d_all[:n], scratch[:n]
+            e += gy[t, rows][:n]
+            slopes(xp, y, g_t, slice(2 * H, 3 * H))
+            g_o *= e
+            g_o *= tc
+            xp.multiply(tc, tc, out=u)
+            xp.subtract(1, u, out=u)
+            u *= o
+            u *= e
+            d += u
+            g_i *= d
+            g_i *= g
+            g_f *= d
+            g_f *= before
+            g_g *= d
+            g_g *= i
+            d *= f
+            xp.matmul(g_t, w, out=e)
+            ga[t, rows][n:] = 0
+
+    by_rows(xp, N, counts, steps)
     return ga, gh, gc
-
-
-# ── GRU ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-@single_threaded_blas()
-def gru_steps(
-    a: Array,
-    h0: Array,
-    w: Array,
-    b: Array,
-    counts: Sequence[int],
-    reverse: bool,
-    reset_after: bool,
-) -> tuple[Array, Array]:
-    """The states h[t] = n + z ⊙ (h[t−1] − n), the gates r, z and the candidate n from a[t] and h[t−1].
-
-    r and z are sigmoids of a[t] + W h[t−1] + b; n is tanh(a[t] + r ⊙ q) with q = W h[t−1] + b if the reset comes
-    after the product, otherwise tanh(a[t] + W q + b) with q = r ⊙ h[t−1].
-
-    Arguments:
-        a: (T, N, 3H), what the input adds to the sums of r, z, n; overwritten with the gates.
-        h0: (N, H). w: (3H, H). b: (3H,). counts, reverse: as in `rnn_steps`.
-
-    Returns:
-        states and q, each (T, N, H).
-    """
-    xp = array_module(a)
-    T, N, H = (*a.shape[:2], a.shape[2] // 3)
-    states, q = xp.empty((T, N, H), a.dtype), xp.empty((T, N, H), a.dtype)
-    if reset_after:
-        first, last, q_bias = _rows(xp, w.T), None, b[2 * H :]
-        a[:, :, : 2 * H] += b[: 2 * H]
-    else:
-        first, last, q_bias = _rows(xp, w[: 2 * H].T), _rows(xp, w[2 * H :].T), None
-        a += b
-    h = h0
-    product = xp.empty((N, first.shape[1]), a.dtype)
-    for t in _steps(counts, reverse):
-        n = counts[t]
-        sums, before, q_t = xp.matmul(h[:n], first, out=product[:n]), h[:n], q[t, :n]
-        rz, r, z, new = (a[t, :n, columns] for columns in _gru_columns(H))
-        rz += sums[:, : 2 * H]
-        _sigmoid(xp, rz)
-        if last is None:
-            xp.add(sums[:, 2 * H :], q_bias, out=q_t)
-            new += xp.multiply(r, q_t, out=states[t, :n])
-        else:
-            xp.multiply(r, before, out=q_t)
-            new += xp.matmul(q_t, last, out=states[t, :n])
-        xp.tanh(new, out=new)
-        s = xp.subtract(before, new, out=states[t, :n])
-        s *= z
-        s += new
-        states[t, n:], q[t, n:], a[t, n:] = h[n:], 0, 0
-        h = states[t]
-    return states, q
-
-
-@single_threaded_blas()
-def gru_steps_grad(
-    gy: Array, gh: Array, h0: Array, gates: Array, states: Array, q: Array, w: Array, counts: Sequence[int],
-    reverse: bool, reset_after: bool,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The gradients of `gru_steps`, from the last step to the first.
-
-    With e = gy[t] + gh: the sums of n get e (1−z)(1−n²), those of z get e (h[t−1] − n) z(1−z), and those of r get
-    d r(1−r), d being the gradient of r: that of n times q, or that of q times h[t−1].
-
-    Arguments:
-        gy: (T, N, H), of the states. gh: (N, H), of the last states. The rest as `gru_steps` left it.
-
-    Returns:
-        ga (T, N, 3H), the gradients of the products with W: of r, z, and for n of q or of W q; gn (T, N, H), the
-        gradient of what n is the tanh of; both 0 where a row took no part; and gh0 (N, H).
-    """
-    xp = array_module(gy)
-    T, N, H = states.shape
-    ga = _slopes(xp, gates, slice(2 * H, 3 * H))
-    gn = ga[:, :, 2 * H :].copy() if reset_after else ga[:, :, 2 * H :]
-    gh, w = gh.copy(), _rows(xp, w)
-    scratch = xp.empty((N, H), ga.dtype)
-    first, back = (T - 1, 1) if reverse else (0, -1)
-    for t in _steps(counts, not reverse):
-        n = counts[t]
-        before = (h0 if t == first else states[t + back])[:n]
-        _, r, z, new = (gates[t, :n, columns] for columns in _gru_columns(H))
-        ga_rz, ga_r, ga_z, ga_n = (ga[t, :n, columns] for columns in _gru_columns(H))
-        e, u, gn_t = gh[:n], scratch[:n], gn[t, :n]
-        e += gy[t, :n]
-        ga_z *= xp.subtract(before, new, out=u)
-        ga_z *= e
-        xp.multiply(e, z, out=u)  # what goes past the candidate, straight to the state before
-        e -= u
-        gn_t *= e
-        if reset_after:
-            xp.multiply(gn_t, r, out=ga_n)
-            ga_r *= gn_t
-            ga_r *= q[t, :n]
-            xp.matmul(ga[t, :n], w, out=e)
-        else:
-            xp.matmul(gn_t, w[2 * H :], out=e)
-            ga_r *= e
-            ga_r *= before
-            e *= r
-            u += e
-            xp.matmul(ga_rz, w[: 2 * H], out=e)
-        e += u
-        ga[t, n:], gn[t, n:] = 0, 0
-    return ga, gn, gh
-
-
-def _steps(counts: Sequence[int], reverse: bool) -> range:
-    return range(len(counts))[::-1] if reverse else range(len(counts))
-
-
-def _gru_columns(H: int) -> tuple[slice, slice, slice, slice]:
-    """Of both gates, of r, of z and of n."""
-    return slice(2 * H), slice(H), slice(H, 2 * H), slice(2 * H, 3 * H)
-
-
-def _slopes(xp: Any, gates: Array, tanh: slice) -> Array:
-    """The derivatives of the gates by their sums, for all steps at once: y(1 − y) of a sigmoid, 1 − y² of a tanh."""
-    slopes = gates * gates
-    squares = slopes[:, :, tanh]
-    xp.subtract(gates, slopes, out=slopes)
-    y = gates[:, :, tanh]
-    xp.multiply(y, y, out=squares)
-    xp.subtract(1, squares, out=squares)
-    return slopes
-
-
-def _sigmoid(xp: Any, x: Array) -> None:
-    """x becomes (tanh(x/2) + 1)/2, which cannot overflow."""
-    x *= 0.5
-    xp.tanh(x, out=x)
-    x *= 0.5
-    x += 0.5
-
-
-def _rows(xp: Any, w: Array) -> Array:
-    return xp.ascontiguousarray(w)

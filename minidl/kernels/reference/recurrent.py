@@ -184,7 +184,7 @@ def gru_steps_grad(
         g_product = gn[t, row] * r if reset_after else gn[t, row]
         g_r = gn[t, row] * q[t, row] if reset_after else (gn[t, row] @ w_n) * h_before
         g_r, g_z = g_r * r * (1 - r), e * (h_before - n) * z * (1 - z)
-        g_state = gn[t, row] @ w_n * r
+        g_state = (gn[t, row] * r) @ w_n if reset_after else (gn[t, row] @ w_n) * r
         gh[row] = e * z + g_state + g_r @ w_r + g_z @ w_z
         ga[t, row] = np.concatenate([g_r, g_z, g_product])
     return ga.astype(gy.dtype), gn.astype(gy.dtype), gh.astype(gy.dtype)
