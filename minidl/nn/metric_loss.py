@@ -11,7 +11,7 @@ from minidl.nn import init
 from minidl.nn.loss import _Loss
 from minidl.nn.module import Module
 from minidl.nn.parameter import Parameter
-from minidl.ops.metric_loss import MINING
+from minidl.ops.mining import MINING
 from minidl.tensor import Tensor
 
 

@@ -123,9 +123,9 @@ from minidl.ops.metric_loss import center_loss as center_loss
 from minidl.ops.metric_loss import contrastive_loss as contrastive_loss
 from minidl.ops.metric_loss import cosine_embedding_loss as cosine_embedding_loss
 from minidl.ops.metric_loss import cosine_similarity as cosine_similarity
-from minidl.ops.metric_loss import mine_triplets as mine_triplets
 from minidl.ops.metric_loss import pairwise_distance as pairwise_distance
 from minidl.ops.metric_loss import triplet_margin_loss as triplet_margin_loss
+from minidl.ops.mining import mine_triplets as mine_triplets
 from minidl.ops.normalization import batch_norm as batch_norm
 from minidl.ops.normalization import group_norm as group_norm
 from minidl.ops.normalization import instance_norm as instance_norm
