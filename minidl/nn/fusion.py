@@ -38,7 +38,7 @@ def _one_operation(run: Sequence[Module]) -> bool:
         return False
     convolution, _, pool = run
     return (
-        all(module._hooks is None for module in run)
+        not any(module._hooks for module in run)
         and convolution.padding_mode == "zeros"
         and not (pool.ceil_mode or pool.return_indices)
         and pool.padding in (0, (0, 0))

@@ -52,6 +52,10 @@ class Hooks:
     backward_pre: Table = field(default_factory=dict)
     backward: Table = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Whether there is any; those that were removed leave empty tables."""
+        return bool(self.forward_pre or self.forward or self.backward_pre or self.backward)
+
 
 def call_with_hooks(module: Module, hooks: Hooks, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What calling a module does when somebody listens."""

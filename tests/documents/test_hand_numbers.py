@@ -142,7 +142,7 @@ def triplet(margin: float) -> list[Tensor]:
     """Both squared distances and the loss, of FaceNet's a = (1, 0), p = (.8, .6), n = (0, 1)."""
     a, p, n = x(1, 0), x(0.8, 0.6), x(0, 1)
     near, far = ops.square(a - p).sum(), ops.square(a - n).sum()
-    return [near, far, F.relu(near - far + margin)]
+    return [near, far, F.triplet_margin_loss(a, p, n, margin, squared=True)]
 
 
 def line(w: Tensor, v: Tensor, b: Tensor) -> Tensor:
