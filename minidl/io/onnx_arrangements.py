@@ -10,7 +10,7 @@ from minidl.io.onnx_graph import END, Graph
 from minidl.io.onnx_rules import axes, number, spells
 from minidl.io.onnx_trace import NotExportable, Same, Step
 from minidl.nn.hooks import Passage
-from minidl.ops import index, reduce, shape, transfer
+from minidl.ops import extremes, index, joining, shape, transfer
 from minidl.ops.broadcasting import BroadcastTo, SumTo
 from minidl.ops.embedding import Embedding
 
@@ -58,12 +58,12 @@ def _flip(g: Graph, op: Step, x: str) -> str:
     return g.add("Slice", x, axes(g, [-1] * n), axes(g, [-END] * n), axes(g, op.axes), axes(g, [-1] * n))
 
 
-@spells(shape.Cat)
+@spells(joining.Cat)
 def _cat(g: Graph, op: Step, *xs: str) -> str:
     return g.add("Concat", *xs, axis=op.axis)
 
 
-@spells(shape.Narrow)
+@spells(joining.Narrow)
 def _narrow(g: Graph, op: Step, x: str) -> str:
     size = op.both(lambda f: f.size)
     start = _place(op, op.both(lambda f: f.start), size)
@@ -80,7 +80,7 @@ def _place(op: Step, at: tuple[int, int], size: tuple[int, int]) -> int:
     raise NotExportable(f"{op} cuts at {at[0]} of {size[0]} for one batch and at {at[1]} of {size[1]} for another")
 
 
-@spells(shape.PadZeros)
+@spells(joining.PadZeros)
 def _pad(g: Graph, op: Step, x: str) -> str:
     widths = [before for before, _ in op.widths] + [after for _, after in op.widths]
     return g.add("Pad", x, axes(g, widths), number(g, op, op.value))
@@ -99,7 +99,7 @@ def _embedding(g: Graph, op: Step, w: str) -> str:
     return g.add("Gather", w, g.value(op.both(lambda f: f.buffers[0]), op), axis=0)
 
 
-@spells(reduce.TakeAlong)
+@spells(extremes.TakeAlong)
 def _take_along(g: Graph, op: Step, x: str) -> str:
     return g.add("GatherElements", x, g.value(op.both(lambda f: f.buffers[0]), op), axis=op.axis)
 

@@ -11,13 +11,17 @@ from minidl.backend import Array
 from minidl.io.onnx_graph import Graph
 from minidl.io.onnx_rules import axes, number, spells
 from minidl.io.onnx_trace import NotExportable, Step
-from minidl.ops import (  # fmt: skip
+from minidl.ops import (
     activation,
+    arithmetic,
+    choice,
     compare,
     convolution,
     elementwise,
+    extremes,
     linalg,
     normalization,
+    norms,
     pooling,
     recurrence,
     reduce,
@@ -26,11 +30,11 @@ from minidl.ops import (  # fmt: skip
 from minidl.ops.broadcasting import Cast
 
 PLAIN: dict[type[Function], str] = {
-    elementwise.Add: "Add", elementwise.Sub: "Sub", elementwise.Mul: "Mul", elementwise.Div: "Div",
-    elementwise.Neg: "Neg", elementwise.Abs: "Abs", elementwise.Sign: "Sign", elementwise.Pow: "Pow",
+    arithmetic.Add: "Add", arithmetic.Sub: "Sub", arithmetic.Mul: "Mul", arithmetic.Div: "Div",
+    arithmetic.Neg: "Neg", choice.Abs: "Abs", choice.Sign: "Sign", arithmetic.Pow: "Pow",
     elementwise.Exp: "Exp", elementwise.Log: "Log", elementwise.Sqrt: "Sqrt", elementwise.Sin: "Sin",
-    elementwise.Cos: "Cos", elementwise.Floor: "Floor", elementwise.Ceil: "Ceil", elementwise.Round: "Round",
-    elementwise.Maximum: "Max", elementwise.Minimum: "Min", elementwise.Where: "Where",
+    elementwise.Cos: "Cos", choice.Floor: "Floor", choice.Ceil: "Ceil", choice.Round: "Round",
+    choice.Maximum: "Max", choice.Minimum: "Min", choice.Where: "Where",
     activation.ReLU: "Relu", activation.Sigmoid: "Sigmoid", activation.Tanh: "Tanh", special.Erf: "Erf",
     linalg.MatMul: "MatMul",
 }  # fmt: skip
@@ -65,7 +69,7 @@ def _cast(g: Graph, op: Step, x: str) -> str:
     return g.add("Cast", x, to=g.onnx.helper.np_dtype_to_tensor_dtype(op.dtype))
 
 
-@spells(elementwise.PowNumber)
+@spells(arithmetic.PowNumber)
 def _pow_number(g: Graph, op: Step, x: str) -> str:
     return g.add("Mul", x, x) if op.n == 2 else g.add("Pow", x, number(g, op, op.n))
 
@@ -80,12 +84,12 @@ def _log1p(g: Graph, op: Step, x: str) -> str:
     return g.add("Log", g.add("Add", x, number(g, op, 1)))
 
 
-@spells(elementwise.Trunc)
+@spells(choice.Trunc)
 def _trunc(g: Graph, op: Step, x: str) -> str:
     return g.add("Mul", g.add("Sign", x), g.add("Floor", g.add("Abs", x)))
 
 
-@spells(elementwise.Clamp)
+@spells(choice.Clamp)
 def _clamp(g: Graph, op: Step, x: str) -> str:
     return g.add("Clip", x, *["" if bound is None else number(g, op, bound) for bound in (op.low, op.high)])
 
@@ -106,8 +110,8 @@ def _softplus(g: Graph, op: Step, x: str) -> str:
 # ── reductions ────────────────────────────────────────────────────────────────────────────────────
 
 REDUCTIONS: dict[type[Function], str] = {
-    reduce.Sum: "ReduceSum", reduce.AMax: "ReduceMax", reduce.AMin: "ReduceMin",
-    reduce.LogSumExp: "ReduceLogSumExp", reduce.Norm: "ReduceL2",
+    reduce.Sum: "ReduceSum", extremes.AMax: "ReduceMax", extremes.AMin: "ReduceMin",
+    norms.LogSumExp: "ReduceLogSumExp", norms.Norm: "ReduceL2",
 }  # fmt: skip
 
 

@@ -39,6 +39,7 @@ from minidl.ops.dropout import dropout1d as dropout1d
 from minidl.ops.dropout import dropout2d as dropout2d
 from minidl.ops.embedding import embedding as embedding
 from minidl.ops.index import one_hot as one_hot
+from minidl.ops.joining import pad as pad
 from minidl.ops.linalg import linear as linear
 from minidl.ops.loss import cross_entropy as cross_entropy
 from minidl.ops.loss import nll_loss as nll_loss
@@ -68,4 +69,3 @@ from minidl.ops.pooling import max_pool1d as max_pool1d
 from minidl.ops.pooling import max_pool2d as max_pool2d
 from minidl.ops.scaling import normalize as normalize
 from minidl.ops.scaling import rms_norm as rms_norm
-from minidl.ops.shape import pad as pad

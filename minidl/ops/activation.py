@@ -11,7 +11,8 @@ from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Operand, as_tensor, cast, floating
-from minidl.ops.elementwise import exp, where
+from minidl.ops.choice import where
+from minidl.ops.elementwise import exp
 from minidl.ops.reduce import axes_of, sum
 from minidl.ops.registry import NONZERO, op
 from minidl.ops.special import erf

@@ -26,7 +26,7 @@ from minidl.backend import Array, Generator, array_module, default_generator
 from minidl.kernels.attention import Rules, attention, attention_grad, kept_weights
 from minidl.ops.activation import softmax
 from minidl.ops.broadcasting import Operand, as_tensor, broadcast_to, cast, floating, promoted
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.fused import Fused
 from minidl.ops.linalg import matmul
 from minidl.ops.registry import op

@@ -14,7 +14,8 @@ from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.ops.activation import sigmoid_of, softplus
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import log, log1p, where
+from minidl.ops.choice import where
+from minidl.ops.elementwise import log, log1p
 from minidl.ops.fused import Fused
 from minidl.ops.loss import reduced
 from minidl.ops.registry import UNIT, op

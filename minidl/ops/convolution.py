@@ -33,9 +33,10 @@ from minidl.autograd.function import Function, Needs
 from minidl.backend import Array
 from minidl.kernels import Padding, Pair, kernels_for
 from minidl.ops.broadcasting import Operand, floating, promoted
+from minidl.ops.joining import pad
 from minidl.ops.reduce import sum
 from minidl.ops.registry import op
-from minidl.ops.shape import pad, reshape
+from minidl.ops.shape import reshape
 from minidl.ops.windows import Size, as_given, as_images, pair
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import numpy as np
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import Operand, as_tensor, floating
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.linalg import matmul
 from minidl.ops.registry import op
 from minidl.ops.shape import transpose, unsqueeze

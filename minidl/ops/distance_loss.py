@@ -6,7 +6,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import abs, exp, log, where
+from minidl.ops.choice import abs, where
+from minidl.ops.elementwise import exp, log
 from minidl.ops.loss import reduced
 from minidl.ops.reduce import sum
 from minidl.ops.registry import DISTINCT, UNIT, op

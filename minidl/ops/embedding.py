@@ -9,7 +9,7 @@ import numpy as np
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array
 from minidl.ops.broadcasting import Operand, as_tensor
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.index import PutItem, _integers
 from minidl.ops.registry import op
 from minidl.ops.shape import reshape

@@ -10,7 +10,7 @@ from minidl.autograd.function import Function, Needs
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import Operand, as_tensor, promoted
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.registry import op
 from minidl.ops.shape import axis_of
 from minidl.ops.transfer import clone

@@ -21,8 +21,9 @@ import numpy as np
 from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
 from minidl.ops.activation import log_softmax
+from minidl.ops.arithmetic import mul
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import mul, where
+from minidl.ops.choice import where
 from minidl.ops.fused import Fused
 from minidl.ops.index import getitem
 from minidl.ops.reduce import mean, sum

@@ -23,12 +23,13 @@ import numpy as np
 
 from minidl.backend import array_module
 from minidl.ops.broadcasting import Operand, floating, promoted
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.index import getitem
 from minidl.ops.linalg import linear
 from minidl.ops.loss import cross_entropy
 from minidl.ops.metric_loss import class_labels
-from minidl.ops.reduce import norm, sum
+from minidl.ops.norms import norm
+from minidl.ops.reduce import sum
 from minidl.ops.registry import NONZERO, op
 from minidl.ops.scaling import normalize
 from minidl.ops.shape import unsqueeze

@@ -21,11 +21,12 @@ import numpy as np
 
 from minidl.backend import Array
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import clamp, minimum, where
+from minidl.ops.choice import clamp, minimum, where
 from minidl.ops.index import getitem
 from minidl.ops.loss import reduced
 from minidl.ops.mining import mine_triplets
-from minidl.ops.reduce import norm, sum
+from minidl.ops.norms import norm
+from minidl.ops.reduce import sum
 from minidl.ops.registry import DISTINCT, NONZERO, Domain, op
 from minidl.ops.scaling import normalize
 

@@ -25,8 +25,8 @@ import numpy as np
 from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
+from minidl.ops.arithmetic import rsqrt
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import rsqrt
 from minidl.ops.fused import Fused
 from minidl.ops.reduce import mean
 from minidl.ops.registry import op

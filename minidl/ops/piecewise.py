@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minidl.ops.broadcasting import Operand, as_tensor, floating
-from minidl.ops.elementwise import clamp, where
+from minidl.ops.choice import clamp, where
 from minidl.ops.registry import DISTINCT, op
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ import numpy as np
 from minidl.backend import array_module, get_default_dtype
 from minidl.ops.broadcasting import Operand, as_tensor, cast
 from minidl.ops.elementwise import cos, sin
+from minidl.ops.joining import cat, narrow, stack
 from minidl.ops.registry import op
-from minidl.ops.shape import cat, narrow, reshape, stack, unsqueeze
+from minidl.ops.shape import reshape, unsqueeze
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor

@@ -32,8 +32,8 @@ from minidl.backend import Array
 from minidl.kernels import kernels_for
 from minidl.ops.activation import relu, sigmoid, tanh
 from minidl.ops.fused import Fused
+from minidl.ops.joining import cat, chunk, narrow, pad, stack
 from minidl.ops.linalg import linear
-from minidl.ops.shape import cat, chunk, narrow, pad, stack
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor

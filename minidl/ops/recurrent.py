@@ -10,12 +10,12 @@ import numpy as np
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
-from minidl.ops.elementwise import where
+from minidl.ops.choice import where
 from minidl.ops.index import index_select
+from minidl.ops.joining import cat, chunk
 from minidl.ops.linalg import linear
 from minidl.ops.recurrence import GRU, LSTM, RNN, Recurrent, gru_step, lstm_step, rnn_step
 from minidl.ops.registry import op
-from minidl.ops.shape import cat, chunk
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor

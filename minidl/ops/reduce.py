@@ -1,31 +1,31 @@
-"""Many numbers to one: sums, means, extremes, norms."""
+"""Many numbers to one: sums, means, products."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from minidl.autograd.function import Function, Needs
-from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
-from minidl.ops.broadcasting import Operand, as_tensor, broadcast_to, cast, floating
-from minidl.ops.elementwise import abs, exp, maximum, minimum, mul, sqrt, where
-from minidl.ops.registry import DISTINCT, NONZERO, op
+from minidl.ops.arithmetic import mul
+from minidl.ops.broadcasting import (
+    Operand,
+    as_tensor,
+    broadcast_to,
+    cast,
+    floating,
+)
+from minidl.ops.choice import where
+from minidl.ops.elementwise import sqrt
+from minidl.ops.registry import op
 from minidl.ops.shape import flip, reshape
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 Dims: TypeAlias = "int | tuple[int, ...] | list[int] | None"
-
-
-class Extreme(NamedTuple):
-    """What `max`, `min`, `sort` and `topk` return along a dimension: the values and where they stood."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def axes_of(name: str, ndim: int, dim: Dims) -> tuple[int, ...]:
@@ -148,202 +148,6 @@ def std(input: Operand, dim: Dims = None, unbiased: bool | None = None, keepdim:
     return where(v == 0, 0, sqrt(where(v == 0, 1, v)))
 
 
-class AMax(_Reduction):
-    formula = r"y = \max_i x_i"
-    adjoint = r"\bar x_i = \frac{[x_i = y]}{\sum_j [x_j = y]}\, \bar y"
-    saves_inputs = (0,)
-    saves_output = True
-
-    def forward(self, x: Array) -> Array:
-        self.shape = x.shape
-        return self.choose(x)
-
-    def choose(self, x: Array) -> Array:
-        return x.max(axis=self.axes, keepdims=self.keepdim)
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        (x,), (y,) = self.saved_inputs, self.saved_outputs
-        ties = (x == self.spread(y)) | (x != x)  # a nan is its own maximum
-        count = Sum(self.axes, True)(as_tensor(ties.array.astype(np.float32)))  # float16 cannot count beyond 2048
-        gy = broadcast_to(cast(cast(reshape(gy, count.array.shape), np.result_type(gy.array, np.float32)) / count,
-                               gy.array.dtype), self.shape)  # fmt: skip
-        return (where(ties, gy, 0),)
-
-
-class AMin(AMax):
-    formula = r"y = \min_i x_i"
-
-    def choose(self, x: Array) -> Array:
-        return x.min(axis=self.axes, keepdims=self.keepdim)
-
-
-def _not_empty(name: str, x: Tensor, axes: tuple[int, ...]) -> None:
-    if math.prod(x.array.shape[a] for a in axes) == 0 and x.array.size == 0:
-        raise IndexError(f"{name}: a tensor of shape {x.array.shape} has no extreme over dimensions {axes}")
-
-
-@op(AMax, example=lambda draw: {"input": draw(2, 3, 4), "dim": (0, 2)}, domain=DISTINCT, oracle="richardson")
-def amax(input: Operand, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The largest element over `dim`; equal ones share the gradient evenly."""
-    x = as_tensor(input)
-    axes = axes_of("amax", x.array.ndim, dim)
-    _not_empty("amax", x, axes)
-    return AMax(axes, keepdim)(x)
-
-
-@op(AMin, example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=DISTINCT, oracle="richardson")
-def amin(input: Operand, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The smallest element over `dim`; equal ones share the gradient evenly."""
-    x = as_tensor(input)
-    axes = axes_of("amin", x.array.ndim, dim)
-    _not_empty("amin", x, axes)
-    return AMin(axes, keepdim)(x)
-
-
-class TakeAlong(Function):
-    """One element of each row along an axis, by an index array of the reduced shape (kept dimension)."""
-
-    formula = r"y_j = x_{k_j}"
-    adjoint = r"\bar x_i = \sum_j [k_j = i]\, \bar y_j"
-    __slots__ = ("axis", "size")
-
-    def __init__(self, axis: int, indices: Array) -> None:
-        self.axis, self.buffers = axis, (indices,)
-
-    def forward(self, x: Array) -> Array:
-        self.size = x.shape[self.axis]
-        return array_module(x).take_along_axis(x, self.buffers[0], axis=self.axis)
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        return (PutAlong(self.axis, self.buffers[0], self.size)(gy),)
-
-
-class PutAlong(Function):
-    """The adjoint of `TakeAlong`: elements added to where they were taken from."""
-
-    formula = r"y_i = \sum_j [k_j = i]\, x_j"
-    adjoint = r"\bar x_j = \bar y_{k_j}"
-    __slots__ = ("axis", "size")
-
-    def __init__(self, axis: int, indices: Array, size: int) -> None:
-        self.axis, self.buffers, self.size = axis, (indices,), size
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        indices = self.buffers[0]
-        shape = list(indices.shape)
-        shape[self.axis] = self.size
-        y = xp.zeros(shape, x.dtype)
-        if indices.shape[self.axis] <= 1 or _is_permutation(indices, self.axis):
-            xp.put_along_axis(y, indices, x, axis=self.axis)
-            return y
-        grid = list(np.ix_(*[np.arange(n) for n in indices.shape]))
-        grid[self.axis] = indices
-        xp.add.at(y, tuple([xp.asarray(g) for g in grid]), x)
-        return y
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        return (TakeAlong(self.axis, self.buffers[0])(gy),)
-
-
-def _is_permutation(indices: Array, axis: int) -> bool:
-    """Whether no index occurs twice along the axis."""
-    ordered = array_module(indices).sort(indices, axis=axis)
-    return not bool((array_module(indices).diff(ordered, axis=axis) == 0).any())
-
-
-def _extreme(name: str, input: Operand, dim: int | None, keepdim: bool) -> Extreme:
-    x = as_tensor(input)
-    axes = axes_of(name, x.array.ndim, dim)
-    _not_empty(name, x, axes)
-    if x.array.ndim == 0:
-        return Extreme(reshape(x, ()), Variable._wrap(np.asarray(0)))
-    axis = axes[0]
-    xp = array_module(x.array)
-    indices = getattr(xp, f"arg{name}")(x.array, axis=axis)
-    kept = xp.expand_dims(indices, axis)
-    values = TakeAlong(axis, kept)(x)
-    if keepdim:
-        return Extreme(values, Variable._wrap(kept.copy()))  # the gradient relies on the other copy
-    return Extreme(reshape(values, indices.shape), Variable._wrap(xp.array(indices)))
-
-
-@op(TakeAlong, PutAlong, AMax, example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def max(input: Operand, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest element of all; along `dim`, `(values, indices)`; of two tensors, element by element.
-
-    Along a dimension the first of equal elements takes the gradient; over all, equal ones share it.
-    """
-    if dim is None:
-        return amax(input)
-    return maximum(input, as_tensor(dim)) if isinstance(dim, Variable) else _extreme("max", input, dim, keepdim)
-
-
-@op(TakeAlong, PutAlong, AMin, example=lambda draw: {"input": draw(2, 3, 4), "dim": -1}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def min(input: Operand, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest element of all; along `dim`, `(values, indices)`; of two tensors, element by element."""
-    if dim is None:
-        return amin(input)
-    if isinstance(dim, Variable):
-        return minimum(input, as_tensor(dim))
-    return _extreme("min", input, dim, keepdim)
-
-
-@op(TakeAlong, PutAlong, example=lambda draw: {"input": draw(3, 4), "dim": 0, "descending": True}, domain=DISTINCT,
-    oracle="richardson")  # fmt: skip
-def sort(input: Operand, dim: int = -1, descending: bool = False, stable: bool = True) -> Extreme:
-    """The elements in order along `dim`, as `(values, indices)`; equal elements keep their order."""
-    x = as_tensor(input)
-    (axis,) = axes_of("sort", x.array.ndim, dim) or (0,)
-    if x.array.ndim == 0:
-        return Extreme(reshape(x, ()), Variable._wrap(np.asarray(0)))
-    xp = array_module(x.array)
-    keys = xp.flip(x.array, axis) if descending else x.array
-    indices = xp.argsort(keys, axis=axis, kind="stable")
-    if descending:  # sorting the reversed keys and reversing the result keeps equal elements in order
-        indices = x.array.shape[axis] - 1 - xp.flip(indices, axis)
-    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices.copy()))
-
-
-@op(TakeAlong, PutAlong, example=lambda draw: {"input": draw(3, 4), "k": 2}, domain=DISTINCT, oracle="richardson")
-def topk(input: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Extreme:
-    """The k largest (or smallest) elements along `dim`, in order, as `(values, indices)`."""
-    x = as_tensor(input)
-    (axis,) = axes_of("topk", x.array.ndim, dim) or (0,)
-    if not 0 <= k <= x.array.shape[axis]:
-        raise RuntimeError(f"topk: k={k}, but dimension {axis} has {x.array.shape[axis]} elements")
-    order = sort(x.detach(), axis, descending=largest).indices.array
-    indices = array_module(order).take(order, np.arange(k), axis=axis)
-    return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices.copy()))
-
-
-def argsort(input: Operand, dim: int = -1, descending: bool = False) -> Tensor:
-    """The indices that would sort the tensor along `dim`."""
-    return sort(as_tensor(input).detach(), dim, descending).indices
-
-
-def _arg(name: str, input: Operand, dim: int | None, keepdim: bool) -> Tensor:
-    x = as_tensor(input).array
-    if x.size == 0:
-        raise IndexError(f"{name}: a tensor of shape {x.shape} has no extreme")
-    if dim is not None:
-        (dim,) = axes_of(name, x.ndim, dim) or (None,)
-    xp: Any = array_module(x)
-    return Variable._wrap(xp.asarray(getattr(xp, name)(x, axis=dim, keepdims=keepdim and dim is not None)))
-
-
-def argmax(input: Operand, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the largest element, the first of equal ones; without `dim` in the flattened tensor."""
-    return _arg("argmax", input, dim, keepdim)
-
-
-def argmin(input: Operand, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the smallest element, the first of equal ones; without `dim` in the flattened tensor."""
-    return _arg("argmin", input, dim, keepdim)
-
-
 def all(input: Operand, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """True where every element over `dim` is true."""
     x = as_tensor(input).array
@@ -431,72 +235,3 @@ def prod(input: Operand, dim: int | None = None, keepdim: bool = False) -> Tenso
     flat = reshape(x.permute(*rest, *axes), (*[x.array.shape[i] for i in rest], -1 if x.array.size else 0))
     y = Prod()(flat)
     return reshape(y, kept_shape(x.array.shape, axes)) if keepdim else y
-
-
-class LogSumExp(_Reduction):
-    formula = r"y = \ln \sum_i e^{x_i}"
-    adjoint = r"\bar x_i = e^{x_i - y}\, \bar y"
-    saves_inputs = (0,)
-    saves_output = True
-
-    def forward(self, x: Array) -> Array:
-        self.shape = x.shape
-        xp = array_module(x)
-        top = x.real.max(axis=self.axes, keepdims=True) if x.size else xp.zeros(kept_shape(x.shape, self.axes))
-        top = xp.where(xp.isfinite(top), top, 0).astype(x.real.dtype)  # −∞ everywhere: nothing to subtract
-        with np.errstate(divide="ignore"):
-            y = xp.log(xp.exp(x - top).sum(axis=self.axes, keepdims=True)) + top
-        return y if self.keepdim else y.reshape([n for i, n in enumerate(x.shape) if i not in self.axes])
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        (x,), (y,) = self.saved_inputs, self.saved_outputs
-        return (self.spread(gy) * exp(x - self.spread(y)),)
-
-
-@op(LogSumExp, example=lambda draw: {"input": draw(2, 3, 4), "dim": (1, 2)}, orders=3)
-def logsumexp(input: Operand, dim: Dims, keepdim: bool = False) -> Tensor:
-    r"""$y = \ln\sum_i e^{x_i}$ over `dim`, with the largest element taken out first so that nothing overflows."""
-    x = floating(input)
-    return LogSumExp(axes_of("logsumexp", x.array.ndim, dim), keepdim)(x)
-
-
-class Norm(_Reduction):
-    formula = r"y = \sqrt{\textstyle\sum_i x_i^2}"
-    adjoint = r"\bar x_i = \frac{x_i}{y}\, \bar y"
-    saves_inputs = (0,)
-    saves_output = True
-
-    def forward(self, x: Array) -> Array:
-        self.shape = x.shape
-        xp = array_module(x)
-        if x.dtype.kind == "c":
-            return xp.sqrt((x * x).sum(axis=self.axes, keepdims=self.keepdim))
-        wide = xp.float32 if x.dtype == np.float16 else x.dtype
-        return xp.sqrt(xp.square(x, dtype=wide).sum(axis=self.axes, keepdims=self.keepdim)).astype(x.dtype, copy=False)
-
-    def backward(self, gy: Tensor, needs: Needs) -> Any:
-        (x,), (y,) = self.saved_inputs, self.saved_outputs
-        slope = where(y == 0, 0, gy) / where(y == 0, 1, y)  # the subgradient at 0 is 0
-        return (x * self.spread(slope),)
-
-
-@op(Norm, example=lambda draw: {"input": draw(2, 3), "dim": 1}, domain=NONZERO)
-def norm(input: Operand, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    r"""$y = (\sum_i |x_i|^p)^{1/p}$ over `dim`; the gradient at 0 is 0.
-
-    Arguments:
-        p: 2 (also "fro"), 1, ±inf, or any number > 0.
-    """
-    x = floating(input)
-    axes = axes_of("norm", x.array.ndim, dim)
-    if p in (2, "fro"):
-        return Norm(axes, keepdim)(x)
-    if p == 1:
-        return sum(abs(x), axes, keepdim)
-    if p in (math.inf, -math.inf):
-        return (amax if p == math.inf else amin)(abs(x), axes, keepdim)
-    if not isinstance(p, int | float) or p <= 0:
-        raise ValueError(f"norm: p must be a positive number, ±inf or 'fro', got {p!r}")
-    size = where(x == 0, 0, abs(where(x == 0, 1, x)) ** p)  # the slope of 0ᵖ, infinite for p < 1, counts as 0
-    total = sum(size, axes, keepdim)
-    return where(total == 0, 0, where(total == 0, 1, total) ** (1 / p))

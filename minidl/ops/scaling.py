@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minidl.ops.arithmetic import rsqrt
 from minidl.ops.broadcasting import Operand, as_tensor, floating
-from minidl.ops.elementwise import rsqrt, where
+from minidl.ops.choice import where
 from minidl.ops.normalization import shape_at_end
-from minidl.ops.reduce import mean, norm
+from minidl.ops.norms import norm
+from minidl.ops.reduce import mean
 from minidl.ops.registry import NONZERO, op
 
 if TYPE_CHECKING:

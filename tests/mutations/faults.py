@@ -16,13 +16,18 @@ from minidl.autograd import Function, Variable, walk
 from minidl.kernels import reference
 from minidl.ops import (
     activation,
+    arithmetic,
     broadcasting,
+    choice,
     convolution,
     elementwise,
+    extremes,
     index,
+    joining,
     linalg,
     loss,
     normalization,
+    norms,
     pooling,
     reduce,
     shape,
@@ -95,29 +100,28 @@ def replaced(operation: str, call: Any) -> Operation:
 
 
 SECOND = "second_derivative hessian_symmetric third_derivative"
-e, r = elementwise, reduce
 
 
 # ── arithmetic ────────────────────────────────────────────────────────────────────────────────────
 
 
-@rule("mul: a factor dropped", "mul", e.Mul)
+@rule("mul: a factor dropped", "mul", arithmetic.Mul)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return gy * 1 if needs[0] else None, gy * self.saved_inputs[0] if needs[1] else None
 
 
-@rule("mul: the factors exchanged", "mul", e.Mul)
+@rule("mul: the factors exchanged", "mul", arithmetic.Mul)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     a, b = self.saved_inputs
     return gy * a if needs[0] else None, gy * b if needs[1] else None
 
 
-@rule("sub: sign of the second gradient", "sub", e.Sub)
+@rule("sub: sign of the second gradient", "sub", arithmetic.Sub)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return gy if needs[0] else None, gy * 1 if needs[1] else None
 
 
-@rule("div: divisor not squared", "div", e.Div)
+@rule("div: divisor not squared", "div", arithmetic.Div)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     a, b = self.saved_inputs
     return gy / b if needs[0] else None, -gy * a / b if needs[1] else None
@@ -134,36 +138,36 @@ def _(patch: Patch) -> None:
     patch.setattr(broadcasting.SumTo, "forward", lambda self, x: real(self, x) * (self.shape[-1:] or (1,))[0] / x.size)
 
 
-@rule("pow: the exponent in front dropped", "square", e.PowNumber)
+@rule("pow: the exponent in front dropped", "square", arithmetic.PowNumber)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy * self.saved_inputs[0],)
 
 
-@rule("where: branches exchanged", "where", e.Where)
+@rule("where: branches exchanged", "where", choice.Where)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     c = self.saved_inputs[0]
-    return None, e.where(c, 0, gy) if needs[1] else None, e.where(c, gy, 0) if needs[2] else None
+    return None, choice.where(c, 0, gy) if needs[1] else None, choice.where(c, gy, 0) if needs[2] else None
 
 
-@rule("clamp: gradient outside the bounds", "clamp", e.Clamp)
+@rule("clamp: gradient outside the bounds", "clamp", choice.Clamp)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy * 1,)
 
 
-@rule("abs: slope always 1", "abs", e.Abs)
+@rule("abs: slope always 1", "abs", choice.Abs)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy * 1,)
 
 
-@rule("cos: sign", "cos", e.Cos)
+@rule("cos: sign", "cos", elementwise.Cos)
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    return (gy * e.sin(self.saved_inputs[0]),)
+    return (gy * elementwise.sin(self.saved_inputs[0]),)
 
 
-@rule("sin: the rule clips what comes in", "sin", e.Sin, only="vjp_linear")
+@rule("sin: the rule clips what comes in", "sin", elementwise.Sin, only="vjp_linear")
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    return (e.clamp(gy, -2, 2) * e.cos(self.saved_inputs[0]),) if gy.array.dtype.kind == "f" else (
-        gy * e.cos(self.saved_inputs[0]),)  # fmt: skip
+    return (choice.clamp(gy, -2, 2) * elementwise.cos(self.saved_inputs[0]),) if gy.array.dtype.kind == "f" else (
+        gy * elementwise.cos(self.saved_inputs[0]),)  # fmt: skip
 
 
 @fault("cast: wrong in the ninth digit", "cast", only="exact_adjoint")
@@ -186,7 +190,7 @@ def _(patch: Patch) -> Operation:
     return dataclasses.replace(REGISTRY["exp"], formula="")
 
 
-@rule("sqrt: the half dropped", "sqrt", e.Sqrt)
+@rule("sqrt: the half dropped", "sqrt", elementwise.Sqrt)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy / self.saved_outputs[0],)
 
@@ -194,24 +198,24 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 @rule("erf: 2/√π forgotten", "erf", special.Erf)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     x = self.saved_inputs[0]
-    return (gy * e.exp(-x * x),)
+    return (gy * elementwise.exp(-x * x),)
 
 
-@rule("maximum: both take the whole gradient of a tie", "maximum", e.Maximum, only="shifts_with_its_input")
+@rule("maximum: both take the whole gradient of a tie", "maximum", choice.Maximum, only="shifts_with_its_input")
 def _(self: Any, gy: Any, needs: Any) -> Any:
     a, b = self.saved_inputs
-    return e.where(a >= b, gy, 0) if needs[0] else None, e.where(b >= a, gy, 0) if needs[1] else None
+    return choice.where(a >= b, gy, 0) if needs[0] else None, choice.where(b >= a, gy, 0) if needs[1] else None
 
 
 # ── the second derivative only ────────────────────────────────────────────────────────────────────
 
 
-@rule("exp: output a constant, first derivative right", "exp", e.Exp, only=SECOND)
+@rule("exp: output a constant, first derivative right", "exp", elementwise.Exp, only=SECOND)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy * self.saved_outputs[0].detach(),)
 
 
-@rule("log: x a constant, first derivative right", "log", e.Log, only=SECOND)
+@rule("log: x a constant, first derivative right", "log", elementwise.Log, only=SECOND)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy / self.saved_inputs[0].detach(),)
 
@@ -227,9 +231,9 @@ def _(input: Any, dim: Any) -> Any:
 def _(patch: Patch) -> None:
     def composite(self: Any, x: Any, w: Any, b: Any) -> Any:
         over, along = (0, *range(2, x.array.ndim)), (-1, *(1,) * (x.array.ndim - 2))
-        d = x - r.mean(x, over, keepdim=True)
-        var = r.mean(d * d, over, keepdim=True)
-        scale = _first_order_only(e.rsqrt(var + self.eps))
+        d = x - reduce.mean(x, over, keepdim=True)
+        var = reduce.mean(d * d, over, keepdim=True)
+        scale = _first_order_only(arithmetic.rsqrt(var + self.eps))
         return d * scale * ops.reshape(w, along) + ops.reshape(b, along)
 
     patch.setattr(normalization.BatchNorm, "composite", composite)
@@ -335,35 +339,37 @@ def _(input: Any, dim: int) -> Any:
     return _MeanGradientOfSum(dim)(input)
 
 
-@rule("norm: not divided by the norm", "norm", r.Norm)
+@rule("norm: not divided by the norm", "norm", norms.Norm)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (self.saved_inputs[0] * self.spread(gy),)
 
 
-@rule("cumsum: the gradient summed from the wrong end", "cumsum", r.CumSum)
+@rule("cumsum: the gradient summed from the wrong end", "cumsum", reduce.CumSum)
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    return (r.CumSum(self.axis)(gy),)
+    return (reduce.CumSum(self.axis)(gy),)
 
 
-@rule("amax: every tie takes the whole gradient", "amax", r.AMax, only="shifts_with_its_input")
+@rule("amax: every tie takes the whole gradient", "amax", extremes.AMax, only="shifts_with_its_input")
 def _(self: Any, gy: Any, needs: Any) -> Any:
     (x,), (y,) = self.saved_inputs, self.saved_outputs
-    return (e.where(x == self.spread(y), self.spread(gy), 0),)
+    return (choice.where(x == self.spread(y), self.spread(gy), 0),)
 
 
-@rule("max: gradient to the neighbour", "max", r.TakeAlong)
+@rule("max: gradient to the neighbour", "max", extremes.TakeAlong)
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    return (r.PutAlong(self.axis, (self.buffers[0] + 1) % self.size, self.size)(gy),)
+    return (extremes.PutAlong(self.axis, (self.buffers[0] + 1) % self.size, self.size)(gy),)
 
 
-@rule("sort: gradients left in sorted order", "sort", r.TakeAlong)
+@rule("sort: gradients left in sorted order", "sort", extremes.TakeAlong)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gy * 1,)
 
 
 @fault("prod: the element itself among the others", "prod")
 def _(patch: Patch) -> None:
-    patch.setattr(r.CumProdPair, "forward", lambda self, x: np.broadcast_to(x.prod(-1, keepdims=True), x.shape).copy())
+    patch.setattr(
+        reduce.CumProdPair, "forward", lambda self, x: np.broadcast_to(x.prod(-1, keepdims=True), x.shape).copy()
+    )
 
 
 # ── shapes and positions ──────────────────────────────────────────────────────────────────────────
@@ -387,16 +393,16 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 @fault("pad: before and after exchanged on the way back", "pad")
 def _(patch: Patch) -> None:
     def backward(self: Any, gy: Any, needs: Any) -> Any:
-        return (shape.PadZeros(tuple([(-b, -a) for a, b in self.widths]))(gy),)
+        return (joining.PadZeros(tuple([(-b, -a) for a, b in self.widths]))(gy),)
 
-    patch.setattr(shape.PadZeros, "backward", backward)
+    patch.setattr(joining.PadZeros, "backward", backward)
 
 
-@rule("cat: pieces in reverse order", "cat", shape.Cat)
+@rule("cat: pieces in reverse order", "cat", joining.Cat)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     pieces, start = [], 0
     for size in reversed(self.sizes):
-        pieces.append(shape.narrow(gy, self.axis, start, size))
+        pieces.append(joining.narrow(gy, self.axis, start, size))
         start += size
     return tuple(reversed(pieces))
 
@@ -580,7 +586,7 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 # ── dtypes ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@rule("mul: gradients drift to float64", "mul", e.Mul, only="dtype_kept")
+@rule("mul: gradients drift to float64", "mul", arithmetic.Mul, only="dtype_kept")
 def _(self: Any, gy: Any, needs: Any) -> Any:
     a, b = self.saved_inputs
     gxs = gy * b if needs[0] else None, gy * a if needs[1] else None
@@ -605,7 +611,7 @@ def _(patch: Patch) -> None:
     patch.setattr(walk, "_private", lambda array: array)
 
 
-@rule("exp: the saved output changed by the rule", "exp", e.Exp)
+@rule("exp: the saved output changed by the rule", "exp", elementwise.Exp)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     y = self.saved_outputs[0]
     gx = gy * y
@@ -613,7 +619,7 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
     return (gx,)
 
 
-@rule("neg: the incoming gradient changed by the rule", "neg", e.Neg)
+@rule("neg: the incoming gradient changed by the rule", "neg", arithmetic.Neg)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     gx = -gy
     gy.array[...] = 0
@@ -646,7 +652,7 @@ def _(patch: Patch) -> None:
 
 @fault("max: indices handed out without a copy", "max", only="guarded")
 def _(patch: Patch) -> None:
-    real = r.TakeAlong.__init__
+    real = extremes.TakeAlong.__init__
 
     def init(self: Any, axis: int, indices: Any) -> None:
         real(self, axis, indices)
@@ -657,7 +663,7 @@ def _(patch: Patch) -> None:
         return values, Variable._wrap(handed[0])
 
     handed: list[Any] = [None]
-    patch.setattr(r.TakeAlong, "__init__", init)
+    patch.setattr(extremes.TakeAlong, "__init__", init)
     return replaced("max", call)
 
 
@@ -675,7 +681,7 @@ def _(patch: Patch) -> None:
 # ── the tape ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@rule("mul: gradients nobody wanted are computed", "mul", e.Mul, only="connected")
+@rule("mul: gradients nobody wanted are computed", "mul", arithmetic.Mul, only="connected")
 def _(self: Any, gy: Any, needs: Any) -> Any:
     a, b = (gy if x is None else x for x in self.saved_inputs)
     return gy * b, gy * a
