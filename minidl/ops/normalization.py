@@ -26,7 +26,7 @@ from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
 from minidl.ops.arithmetic import rsqrt
-from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
+from minidl.ops.broadcasting import Operand, as_tensor, cast, floating, promoted
 from minidl.ops.fused import Fused
 from minidl.ops.reduce import mean
 from minidl.ops.registry import op
@@ -132,7 +132,7 @@ def batch_norm(input: Operand, running_mean: Tensor | None, running_var: Tensor 
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: outside training it needs running_mean and running_var")
         along = (-1, *(1,) * (x.array.ndim - 2))
-        mu, var = promoted(running_mean.detach(), running_var.detach(), x)[:2]
+        mu, var = (cast(running.detach(), x.array.dtype) for running in (running_mean, running_var))
         scale = w * rsqrt(var + eps)
         return x * reshape(scale, along) + reshape(b - mu * scale, along)
     count = x.array.size // max(C, 1)
