@@ -21,12 +21,24 @@ def write_atomically(path: str | os.PathLike[str], data: Any) -> None:
     Raises:
         FileNotFoundError: the folder does not exist.
         IsADirectoryError: the path is a folder.
+        OSError: the path is a device, a pipe or a socket, which would be replaced by a file; or the disk is full.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is a device, a pipe or a socket; give the name of a file")
+    try:
+        _replace(path, data)
+    except OSError as error:
+        told = OSError(f"cannot write {path}: {error.strerror or error}; what was there before is unchanged")
+        told.errno = error.errno
+        raise told from error
+
+
+def _replace(path: Path, data: Any) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     try:
         with open(handle, "wb") as file:

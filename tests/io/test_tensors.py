@@ -174,3 +174,28 @@ def test_a_link_stays_a_link(path, tmp_path):
     save_safetensors(link, {"b": TABLE})
     assert link.is_symlink()
     assert list(load_safetensors(path)) == ["b"]
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
+    """Renaming over /dev/null as root would take it away from the whole machine; a named pipe stands for it here."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it is a device, a pipe or a socket; give the name of a file"):
+        save_safetensors(pipe, {"x": TABLE})
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(path, monkeypatch):
+    save_safetensors(path, {"x": TABLE})
+    before = path.read_bytes()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=rf"cannot write {path}: No space left on device; what was there before") as told:
+        save_safetensors(path, {"x": TABLE + 1})
+    assert told.value.errno == 28
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
