@@ -16,6 +16,7 @@ from minidl.faces import FaceRecognizer, comparison, datasets, download, picture
 from minidl.faces.errors import BadDataset
 
 DEFAULT_MODELS = "eigen,fisher,cnn"
+MOST_SEEDS = 10_000
 
 
 def add_to(commands: Any) -> None:
@@ -60,9 +61,12 @@ def add_to(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number ≥ 1, got {number}")
+        raise argparse.ArgumentTypeError(f"expected a whole number ≥ 1, got {text}")
     return number
 
 
@@ -72,7 +76,10 @@ def _seeds(text: str) -> list[int]:
     try:
         for part in text.split(","):
             first, dash, last = part.partition("-")
-            seeds.extend(range(int(first), int(last if dash else first) + 1))
+            run = range(int(first), int(last if dash else first) + 1)
+            if len(seeds) + run.stop - run.start > MOST_SEEDS:
+                raise argparse.ArgumentTypeError(f"{text!r} names more than {MOST_SEEDS} seeds; that would take years")
+            seeds.extend(run)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected seeds such as 0-9 or 0,3, got {text!r}") from None
     if not seeds:
@@ -82,7 +89,11 @@ def _seeds(text: str) -> list[int]:
 
 def _writable(file: Path) -> Path:
     """The file, if its folder can take it: known before an hour of training, not after."""
-    if not os.access(file.parent, os.W_OK | os.X_OK) or file.is_dir():
+    if file.is_dir():
+        raise OSError(f"{file} is a folder: give the name of a file to write")
+    if file.exists() and not file.is_file():
+        raise OSError(f"{file} is a device, a pipe or a socket: give the name of a file to write")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
         raise OSError(f"{file} cannot be written: {file.parent} must be a folder that you may write to")
     return file
 
@@ -126,6 +137,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 def run_compare(options: argparse.Namespace) -> int:
     """Run every model under one protocol; print the table, draw the picture."""
     _writable(options.out)
+    picture.format_of(options.out)
     data = datasets.load(options.data)
     protocol.split(data.labels, 0, options.train)  # says what is wrong with the data before anything is trained
     models = [name for name in options.models.split(",") if name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,25 @@ import numpy as np
 from minidl.backend import Array
 from minidl.faces.comparison import Comparison
 from minidl.faces.datasets import FaceDataset
-from minidl.faces.errors import MissingLibrary
+from minidl.faces.errors import BadImage, MissingLibrary
+from minidl.io import write_atomically
 
 INK, PAPER, QUIET = "#1b1f24", "#ffffff", "#8b939e"
 COLOURS = ("#4878a8", "#e0a03c", "#3f9b6e", "#b3564d", "#7d62a8", "#6f7b86", "#c27ba0", "#5aa9b5")
+FORMATS = ("png", "svg", "pdf")
 SHOWN_PEOPLE, SHOWN_IMAGES, SHOWN_MISTAKES = 7, 9, 7
+
+
+def format_of(out: Path) -> str:
+    """The format of a picture by the suffix of its file.
+
+    Raises:
+        BadImage: the suffix stands for none of the formats.
+    """
+    suffix = out.suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        raise BadImage(f"{out} is no name for a picture: let it end in .{', .'.join(FORMATS)}")
+    return suffix
 
 
 def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
@@ -26,6 +41,7 @@ def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
         out: where the picture goes; its suffix (.png, .svg, .pdf) decides the format.
 
     Raises:
+        BadImage: the suffix is none of these.
         MissingLibrary: matplotlib is not installed.
         OSError: the file cannot be written.
     """
@@ -44,7 +60,9 @@ def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
     _bars(figure.add_subplot(grid[0, 0]), result)
     _faces(figure.add_subplot(grid[:, 1]), data)
     _mistakes(figure.add_subplot(grid[1, 0]), result, data)
-    figure.savefig(out)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=format_of(out))
+    write_atomically(out, drawn.getbuffer())
 
 
 def _bars(axes: Any, result: Comparison) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -193,3 +194,48 @@ def test_bad_options_name_the_option(faces: Path, words: list[str], capsys: pyte
 
 def test_more_training_images_than_the_protocol_has(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, "faces", "compare", faces, "--train", "6")
+
+
+@pytest.mark.parametrize("command", [["train"], ["compare", "--models", "eigen"]], ids=["train", "compare"])
+def test_a_pipe_as_out_is_refused_before_any_training(
+    command: list[str], faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    said = refused(capsys, "faces", *command, faces, "--out", pipe)
+    assert f"{pipe} is a device, a pipe or a socket" in said
+    assert pipe.is_fifo()
+
+
+def test_a_folder_as_out_is_named_as_a_folder(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{tmp_path} is a folder" in refused(capsys, "faces", "train", faces, "--out", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["c.xyz", "c"])
+def test_a_picture_of_unknown_format_is_refused_before_any_training(
+    name: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / name
+    assert "let it end in .png, .svg, .pdf" in refused(capsys, "faces", "compare", faces, "--out", out)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--seeds", "0-99999999999", "names more than 10000 seeds"),
+        ("--epochs", "many", "expected a whole number ≥ 1, got many"),
+    ],
+)
+def test_numbers_that_cannot_be_meant(
+    option: str, value: str, sentence: str, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["faces", "compare", str(faces), option, value])
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_closed_standard_output_is_no_error(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["faces", "train", str(faces), "--model", "eigen", "--out", str(faces.with_suffix(".minidl"))]) == 0
