@@ -8,6 +8,7 @@ import pkgutil
 
 import pytest
 from checks import CHECKS, Case, affine_inputs
+from forms import OPERATIONS
 
 from minidl import ops
 from minidl.ops.registry import REGISTRY
@@ -37,10 +38,10 @@ AFFINE = {
 """In how many inputs an operation must be found affine: `exact_adjoint` says nothing where none is found."""
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
 @pytest.mark.parametrize("check", CHECKS)
 def test_operation(name: str, check: str) -> None:
-    operation, claim = REGISTRY[name], CHECKS[check]
+    operation, claim = OPERATIONS[name], CHECKS[check]
     if operation.orders >= claim.orders:
         claim.holds(operation)
     else:
