@@ -197,12 +197,14 @@ def gradient_holds(call: Callable[..., Any], *arrays: np.ndarray, oracle: Oracle
     directions(case, lambda *xs: case(*xs), EXACT[oracle], repeats=1)
 
 
-def directions(case: Case, function: Callable[..., list[Tensor]], tolerance: float, repeats: int = 3) -> None:
+def directions(
+    case: Case, function: Callable[..., list[Tensor]], tolerance: float, repeats: int = 3, extra: Arrays | None = None
+) -> None:
     """⟨u, J v⟩ by differences equals ⟨Jᵀ u, v⟩ by the tape, for random u and v that leave no entry out.
 
-    Independent of `gradcheck`: shares no line with it.
+    Independent of `gradcheck`: shares no line with it. `extra` are inputs of the function behind those of the case.
     """
-    arrays = case.arrays
+    arrays = case.arrays + (extra or [])
     rng = np.random.default_rng(3)
     for _ in range(repeats):
         vs = [rng.uniform(0.5, 1.0, x.shape) * rng.choice([-1.0, 1.0], x.shape) for x in arrays]
@@ -218,7 +220,7 @@ def directions(case: Case, function: Callable[..., list[Tensor]], tolerance: flo
             d = [[(a - b) / (2 * h) for a, b in zip(at(h), at(-h), strict=True)] for h in steps]
             r = [[(4 * b - a) / 3 for a, b in zip(d[k], d[k + 1], strict=True)] for k in range(2)]
             rates = [(16 * b - a) / 15 for a, b in zip(r[0], r[1], strict=True)]
-        xs = case.leaves()
+        xs = case.leaves(arrays)
         ys = function(*xs)
         linked = [k for k, y in enumerate(ys) if y.requires_grad]
         us = case.cotangents(ys)
@@ -229,31 +231,36 @@ def directions(case: Case, function: Callable[..., list[Tensor]], tolerance: flo
         near(np.sum(products), np.sum([t.sum() for t in terms]), tolerance * scale, "directional derivative")
 
 
-def _gradient_of(case: Case, varied: int) -> Callable[..., list[Tensor]]:
-    def gradient(*xs: Tensor) -> list[Tensor]:
-        ys = [y for y in case(*xs) if y.requires_grad]
-        us = [Tensor(u) for u in case.cotangents(ys)]
-        gxs = grad(ys, xs[:varied], us, create_graph=True, allow_unused=True)
+def _gradient_of(case: Case) -> Callable[..., list[Tensor]]:
+    """The recorded gradient as a function of the inputs, and of the gradients of the outputs where they are given."""
+    count = len(case.places)
+
+    def gradient(*inputs: Tensor) -> list[Tensor]:
+        xs, given = inputs[:count], inputs[count:]
+        ys = case(*xs)
+        us = given or [Tensor(u) for u in case.cotangents(ys)]
+        pairs = [(y, u) for y, u in zip(ys, us, strict=True) if y.requires_grad]
+        gxs = grad([y for y, _ in pairs], xs, [u for _, u in pairs], create_graph=True, allow_unused=True)
         return [g for g in gxs if g is not None]
 
     return gradient
 
 
 def second_derivative(operation: Operation) -> None:
-    """The gradient of the gradient equals a numerical one (T14, T15)."""
+    """The gradient of the gradient equals a numerical one, also by what came in (T14, T15)."""
     case = Case(operation)
     tolerance = 10 * EXACT[operation.oracle]
     if sum(x.size for x in case.arrays) <= 60:
         gradgradcheck(
             lambda *xs: tuple(case(*xs)), case.leaves(), method=operation.oracle, atol=tolerance, rtol=tolerance
         )
-    directions(case, _gradient_of(case, len(case.places)), tolerance)
+    directions(case, _gradient_of(case), tolerance, extra=case.cotangents(case(*case.leaves())))
 
 
 def third_derivative(operation: Operation) -> None:
     """The gradient of the gradient of the gradient equals a numerical one (T14)."""
     case = Case(operation)
-    gradient = _gradient_of(case, len(case.places))
+    gradient = _gradient_of(case)
 
     def second(*xs: Tensor) -> list[Tensor]:
         gs = [g for g in gradient(*xs) if g.requires_grad]

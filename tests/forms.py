@@ -125,6 +125,11 @@ def _(draw: Draw) -> dict[str, Any]:
     return {"input": draw(3, 4), "target": draw(3, 4), "label_smoothing": 0.2, "reduction": "sum"}
 
 
+@form("binary_cross_entropy_with_logits, no class counts more")
+def _(draw: Draw) -> dict[str, Any]:
+    return {"input": draw(3, 2), "target": draw(3, 2), "reduction": "sum"}
+
+
 @form("triplet_margin_loss, squared and swapped")
 def _(draw: Draw) -> dict[str, Any]:
     return {k: draw(4, 2) for k in ("anchor", "positive", "negative")} | {"squared": True, "swap": True, "margin": 0.5}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @op(formula=r"y = \tfrac{x}{r} \odot w,\quad r = \sqrt{\tfrac1M \textstyle\sum x^2 + \varepsilon}",
     adjoint=r"\bar x = \tfrac1r \left( g - \tfrac{x}{M r^2} \textstyle\sum g\, x \right),\; g = w \odot \bar y",
     example=lambda draw: {"input": draw(2, 3, 4), "normalized_shape": (3, 4), "weight": draw(3, 4),
-                          "eps": 0.01})  # fmt: skip
+                          "eps": 0.01}, orders=3)  # fmt: skip
 def rms_norm(
     input: Operand, normalized_shape: Sequence[int], weight: Operand | None = None, eps: float | None = None
 ) -> Tensor:
@@ -41,7 +41,7 @@ def rms_norm(
 
 @op(formula=r"y = \frac{x}{\max(\lVert x \rVert_p,\, \varepsilon)}",
     adjoint=r"\bar x = \frac{1}{\lVert x \rVert_2} \left( \bar y - y\, \langle \bar y, y \rangle \right) \quad (p = 2)",
-    example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=NONZERO)  # fmt: skip
+    example=lambda draw: {"input": draw(2, 3, 4), "dim": 1}, domain=NONZERO, orders=3)  # fmt: skip
 def normalize(input: Operand, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
     """Divide vectors by their length, so that it becomes 1; a zero vector stays zero and has a finite gradient.
 

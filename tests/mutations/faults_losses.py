@@ -11,6 +11,7 @@ from minidl import ops
 from minidl.kernels import cpu
 from minidl.kernels.geometry import DEAD
 from minidl.ops import decomposition, margin_loss, metric_loss, mining, normalization
+from minidl.ops.binary_loss import LogisticLoss
 from minidl.ops.norms import LogSumExp
 
 # ── classifiers ───────────────────────────────────────────────────────────────────────────────────
@@ -57,6 +58,12 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 @rule("logsumexp: y a constant, first derivative right", "logsumexp", LogSumExp, only=SECOND)
 def _(self: Any, gy: Any, needs: Any) -> Any:
     return (self.spread(gy) * ops.exp(self.saved_inputs[0] - self.spread(self.saved_outputs[0].detach())),)
+
+
+line("logistic loss: σ of the score in both terms", "binary_cross_entropy_with_logits, no class counts more",
+     LogisticLoss.fast_backward, "t * sigmoid_of(-x)", "t * sigmoid_of(x)")  # fmt: skip
+line("logistic loss: targets get no gradient", "binary_cross_entropy_with_logits, no class counts more",
+     LogisticLoss.fast_backward, "-x * gy if", "-0 * gy if")  # fmt: skip
 
 
 @instead("kl_div: divergence the other way round", "kl_div", only="defined")
