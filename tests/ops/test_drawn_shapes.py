@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import Case, exact_adjoint, gradient_holds, trial
+from cases import Case, trial
+from claims_on_derivatives import exact_adjoint, gradient_holds
 from drawn import axes, axis, distinct, numbers, pairs_that_broadcast, positive_axes, seeds, shapes
 from hypothesis import given
 from hypothesis import strategies as st

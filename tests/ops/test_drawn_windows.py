@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import exact_adjoint, gradient_holds, trial
+from cases import trial
+from claims_on_derivatives import exact_adjoint, gradient_holds
 from drawn import distinct, numbers, seeds
 from hypothesis import assume, given
 from hypothesis import strategies as st

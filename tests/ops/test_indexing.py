@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import exact_adjoint, gradient_holds, trial
+from cases import trial
+from claims_on_derivatives import exact_adjoint, gradient_holds
 from drawn import numbers, seeds, shapes
 from hypothesis import given
 from hypothesis import strategies as st

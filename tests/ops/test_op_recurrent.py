@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import CHECKS, nodes_of
+from cases import nodes_of
+from checks import CHECKS
 
 import minidl as dl
 from minidl import ops

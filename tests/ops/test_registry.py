@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from checks import CHECKS, ONE_BY_ONE, Case, affine_inputs, nodes_of
+from cases import Case, nodes_of
+from checks import CHECKS
+from claims_on_derivatives import affine_inputs
+from claims_on_meaning import ONE_BY_ONE
 from definitions import DEFINITIONS
 from forms import OPERATIONS
 
