@@ -192,7 +192,10 @@ def outputs_dropped(operation: Operation) -> None:
 
 
 def guarded(operation: Operation) -> None:
-    """Changing an input, an output or an index between forward and backward raises, or changes nothing (T5)."""
+    """Changing an input, an output or an index between forward and backward raises, or changes nothing (T5).
+
+    Likewise for a gradient that is itself recorded, which fused operations compute from their composite.
+    """
     case = Case(operation)
     _, expected = case.value_and_gradients()
     constants = {
@@ -202,6 +205,10 @@ def guarded(operation: Operation) -> None:
     }
 
     def attempt(what: str, change: Callable[[list[Tensor], list[Tensor], dict[str, Tensor]], None]) -> None:
+        for recorded in (False, True)[: operation.orders]:
+            once(f"{what}, recorded={recorded}", change, recorded)
+
+    def once(what: str, change: Callable[..., None], recorded: bool) -> None:
         xs = case.leaves([x.copy() for x in case.arrays])
         given = {key: Tensor._wrap(value.array.copy()) for key, value in constants.items()}
         result = case.result(*xs, **given)
@@ -211,7 +218,7 @@ def guarded(operation: Operation) -> None:
         with no_grad():
             change(xs, outputs, given)
         try:
-            gxs = grad(ys, xs, seeds, allow_unused=True)
+            gxs = grad(ys, xs, seeds, create_graph=recorded, allow_unused=True)
         except RuntimeError as error:
             if "changed in place" not in str(error):
                 raise

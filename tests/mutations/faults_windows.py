@@ -115,7 +115,9 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 
 @rule("cross entropy: 1 not taken off at the label", "cross_entropy", loss.SoftmaxCrossEntropy, "fast_backward")
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    return (self.buffers[0] * gy[:, None],)
+    p = np.exp(self.saved_arrays[0])
+    p /= p.sum(axis=1, keepdims=True)
+    return (p * (gy[:, None] if gy.ndim else gy / len(p)),)
 
 
 @instead("cross entropy: ignored labels count in the mean on the way back", "cross_entropy")
