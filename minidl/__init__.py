@@ -13,6 +13,7 @@ from minidl import autograd as autograd
 from minidl import nn as nn
 from minidl import optim as optim
 from minidl.autograd import enable_grad as enable_grad
+from minidl.autograd import inference_mode as inference_mode
 from minidl.autograd import is_grad_enabled as is_grad_enabled
 from minidl.autograd import no_grad as no_grad
 from minidl.autograd import set_grad_enabled as set_grad_enabled
@@ -47,6 +48,7 @@ from minidl.creation import from_numpy as from_numpy
 from minidl.creation import full as full
 from minidl.creation import full_like as full_like
 from minidl.creation import linspace as linspace
+from minidl.creation import multinomial as multinomial
 from minidl.creation import ones as ones
 from minidl.creation import ones_like as ones_like
 from minidl.creation import rand as rand

@@ -191,3 +191,41 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that each element says, otherwise 0."""
     drawn = _stream(generator).random(input.array.shape) < np.asarray(input.detach())
     return _drawn("bernoulli", drawn.astype(input.dtype), input.device, False)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with probabilities proportional to the rows of a matrix, or to a vector.
+
+    Arguments:
+        input: weights ≥ 0, (k,) or (n, k), which need not sum to 1.
+        num_samples: how many are drawn from each row.
+        replacement: whether an index may be drawn again; without it every row needs so many weights > 0.
+
+    Returns:
+        int64, (num_samples,) or (n, num_samples).
+
+    Raises:
+        RuntimeError: weights that are negative, not finite or all 0, or too few of them.
+    """
+    weights = np.asarray(input.detach().cpu().array, np.float64)
+    if weights.ndim not in (1, 2) or num_samples < 1:
+        raise RuntimeError(
+            f"multinomial: expected weights (k,) or (n, k) and num_samples ≥ 1, got {weights.shape} and {num_samples}"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise RuntimeError("multinomial: the weights must be finite and ≥ 0")
+    fewest = int((weights > 0).sum(-1).min(initial=weights.shape[-1]))
+    if fewest < (1 if replacement else num_samples):
+        raise RuntimeError(f"multinomial: {num_samples} samples asked of a row that has only {fewest} weights > 0")
+    stream = _stream(generator)
+    if replacement:  # how many steps of the cumulative sum lie at or below an even draw
+        steps = weights.cumsum(-1)
+        even = stream.random((*weights.shape[:-1], num_samples)) * steps[..., -1:]
+        drawn = (even[..., None] >= steps[..., None, :]).sum(-1)
+    else:  # the first to arrive of exponential clocks (Efraimidis and Spirakis, 2006)
+        with np.errstate(divide="ignore"):
+            arrival = stream.exponential(size=weights.shape) / weights
+        drawn = np.argsort(arrival, axis=-1, kind="stable")[..., :num_samples]
+    return _drawn("multinomial", np.asarray(drawn, np.int64), input.device, False)

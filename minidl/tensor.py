@@ -226,6 +226,29 @@ class Tensor(Variable, results=True):
         """The tensor with another dtype."""
         return self.to(dtype=dtype)
 
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor with the dtype of another one."""
+        return self.to(dtype=other.dtype)
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: bool_ = False) -> Tensor:
+        """A tensor with a copy of the data, on the device and by default with the dtype of this one."""
+        array = Tensor(data).cpu().array.astype(self.array.dtype if dtype is None else dtype)
+        return Tensor(array, device=self.device, requires_grad=requires_grad)
+
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool_ = False) -> Tensor:
+        """A tensor of another shape filled with one number, on the device and with the dtype of this one."""
+        shape = (size,) if isinstance(size, int_) else tuple(size)
+        array = array_module(self.array).full(shape, fill_value, dtype or self.array.dtype)
+        return Tensor(array, requires_grad=requires_grad)
+
+    def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: bool_ = False) -> Tensor:
+        """Zeros of another shape, on the device and with the dtype of this one."""
+        return self.new_full(_sizes(size), 0, dtype=dtype, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, requires_grad: bool_ = False) -> Tensor:
+        """Ones of another shape, on the device and with the dtype of this one."""
+        return self.new_full(_sizes(size), 1, dtype=dtype, requires_grad=requires_grad)
+
     def cpu(self) -> Tensor:
         """The tensor in the host's memory."""
         return self.to("cpu")
@@ -340,6 +363,10 @@ class Tensor(Variable, results=True):
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """x ← x held between min and max; returns self."""
         return self._write("clamp_", ops.clamp(self.detach(), min, max))
+
+    def masked_fill_(self, mask: Operand, value: Operand) -> Tensor:
+        """x ← x with `value` where the mask is True; returns self."""
+        return self._write("masked_fill_", ops.masked_fill(self.detach(), mask, _off_tape("masked_fill_", value)))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Overwrite with draws from a normal distribution; returns self."""
@@ -924,9 +951,9 @@ class Tensor(Variable, results=True):
         """How many elements are not 0."""
         return ops.count_nonzero(self, dim)
 
-    def nonzero(self) -> Tensor:
+    def nonzero(self, *, as_tuple: bool_ = False) -> Any:
         """The positions of the elements that are not zero."""
-        return ops.nonzero(self)
+        return ops.nonzero(self, as_tuple=as_tuple)
 
     def equal(self, other: Operand) -> bool_:
         """True when shapes and all elements are equal."""

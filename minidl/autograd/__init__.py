@@ -10,6 +10,7 @@ from minidl.autograd.differentiate import grad as grad
 from minidl.autograd.function import Function as Function
 from minidl.autograd.modes import detect_anomaly as detect_anomaly
 from minidl.autograd.modes import enable_grad as enable_grad
+from minidl.autograd.modes import inference_mode as inference_mode
 from minidl.autograd.modes import is_grad_enabled as is_grad_enabled
 from minidl.autograd.modes import no_grad as no_grad
 from minidl.autograd.modes import set_grad_enabled as set_grad_enabled

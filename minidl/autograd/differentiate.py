@@ -50,6 +50,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
@@ -61,6 +62,7 @@ def grad(
         grad_outputs: the gradient to start from, for each output; may be left out for single numbers.
         retain_graph: keep the graph for another walk; by default only with `create_graph`.
         create_graph: record the walk, so that the result can be differentiated again.
+        only_inputs: accepted for PyTorch's sake; nothing else is ever given a gradient here.
         allow_unused: return None for an input that does not matter instead of raising.
         materialize_grads: return zeros for such an input.
 
@@ -74,6 +76,8 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
+    if not only_inputs:
+        raise ValueError("grad: only_inputs=False is not supported; use backward, which fills .grad of every leaf")
     ys, xs = _sequence(outputs), _sequence(inputs)
     given = _sequence(grad_outputs) if grad_outputs is not None else [None] * len(ys)
     if len(given) != len(ys):

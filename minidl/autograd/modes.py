@@ -71,6 +71,13 @@ class no_grad(set_grad_enabled):
         super().__init__(False)
 
 
+class inference_mode(set_grad_enabled):
+    """As `no_grad`: there is nothing further to save here. `inference_mode(False)` writes the tape."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+
+
 class enable_grad(set_grad_enabled):
     """Write the tape again inside a `no_grad` block."""
 

@@ -4,11 +4,12 @@ At a tie or a jump there is no derivative; each says in its text what it gives t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from minidl.autograd.function import Function, Needs
+from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
 from minidl.ops.broadcasting import (
     Broadcasting,
@@ -200,8 +201,12 @@ def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None
             x = floating(x)
         return Clamp(*[bound if bound is None or isinstance(bound, int) else float(bound) for bound in (min, max)])(x)
     if min is not None:
-        x = where(as_tensor(min) > x, *promoted(min, x))
-    return x if max is None else where(as_tensor(max) < x, *promoted(max, x))
+        low, x = promoted(min, x)
+        x = where(as_tensor(min) > x, low, x)
+    if max is not None:
+        high, x = promoted(max, x)
+        x = where(as_tensor(max) < x, high, x)
+    return x
 
 
 class Where(Broadcasting):
@@ -218,10 +223,21 @@ class Where(Broadcasting):
         return None, where(c, gy, zero) if needs[1] else None, where(c, zero, gy) if needs[2] else None
 
 
+@overload
+def where(condition: Operand) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Operand, input: Operand, other: Operand) -> Tensor: ...
 @op(Where, example=lambda draw: {"condition": draw(2, 3) > 0, "input": draw(2, 3), "other": draw(3)})
-def where(condition: Operand, input: Operand, other: Operand) -> Tensor:
-    """Elements of `input` where the condition holds, of `other` elsewhere, with broadcasting."""
+def where(condition: Operand, input: Operand | None = None, other: Operand | None = None) -> Any:
+    """Elements of `input` where the condition holds, of `other` elsewhere, with broadcasting.
+
+    With the condition alone: where it holds, as one vector of indices a dimension.
+    """
     c = as_tensor(condition)
+    if input is None and other is None:
+        return tuple([Variable._wrap(indices) for indices in array_module(c.array).atleast_1d(c.array).nonzero()])
+    if input is None or other is None:
+        raise TypeError("where: expected a condition, or a condition and two values, got two of the three")
     if c.array.dtype != np.bool_:
         raise TypeError(f"where: the condition must be bool, got {c.array.dtype.name}")
     return Where()(c, *promoted(input, other))

@@ -249,7 +249,9 @@ def one_hot(tensor: Operand, num_classes: int = -1) -> Tensor:
     return Variable._wrap((k[..., None] == xp.arange(num_classes)).astype(np.int64))
 
 
-def nonzero(input: Operand) -> Tensor:
-    """The positions of the elements that are not zero, (count, ndim), in order."""
+def nonzero(input: Operand, *, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not zero, (count, ndim), in order; or one vector a dimension."""
     x = as_tensor(input).array
+    if as_tuple:
+        return tuple([Variable._wrap(indices) for indices in array_module(x).atleast_1d(x).nonzero()])
     return Variable._wrap(array_module(x).argwhere(x))

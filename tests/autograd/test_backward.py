@@ -474,3 +474,12 @@ def test_one_object_is_one_operation() -> None:
     exp(x)
     with pytest.raises(RuntimeError, match="make a new one"):
         exp(x)
+
+
+def test_grad_takes_only_inputs_as_programs_for_pytorch_write_it() -> None:
+    """Gradient penalties of published GANs pass it."""
+    x = dl.tensor(3.0, requires_grad=True)
+    (g,) = dl.autograd.grad(outputs=x * x, inputs=x, create_graph=True, retain_graph=True, only_inputs=True)
+    assert g.item() == 6.0
+    with pytest.raises(ValueError, match="only_inputs=False is not supported; use backward"):
+        dl.autograd.grad(x * x, x, only_inputs=False)

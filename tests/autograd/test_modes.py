@@ -170,3 +170,13 @@ def test_threads_that_share_weights_compute_their_own_gradients() -> None:
         thread.join(30)
     for a, b in zip(alone, together, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
+def test_inference_mode_writes_no_tape_and_may_be_switched_off() -> None:
+    x = dl.ones(2, requires_grad=True)
+    with dl.inference_mode():
+        assert not (x * 2).requires_grad
+        with dl.inference_mode(False):
+            assert (x * 2).requires_grad
+    assert dl.inference_mode()(lambda: (x * 2).requires_grad)() is False
+    assert (x * 2).requires_grad

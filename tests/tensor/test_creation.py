@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,39 @@ def test_rand_never_rounds_up_to_one(dtype: str) -> None:
     x = dl.rand(200_000, generator=Generator(1), dtype=dtype)
     assert x.dtype == np.dtype(dtype)
     assert x.array.max() < 1
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_multinomial_draws_in_proportion_and_never_what_has_no_weight(replacement: bool) -> None:
+    weights = dl.tensor([[1.0, 0.0, 3.0], [0.0, 5.0, 5.0]])
+    drawn = dl.multinomial(
+        weights.expand(1, 2, 3).repeat(20_000, 1, 1).reshape(-1, 3), 1, replacement, generator=Generator(4)
+    )
+    assert drawn.shape == (40_000, 1)
+    assert drawn.dtype == np.int64
+    for row, share in enumerate(([0.25, 0.0, 0.75], [0.0, 0.5, 0.5])):
+        seen = np.bincount(drawn.array[row::2, 0], minlength=3) / 20_000
+        np.testing.assert_allclose(seen, share, atol=0.02)
+        assert (seen[np.array(share) == 0] == 0).all()
+
+
+def test_multinomial_without_replacement_draws_nothing_twice() -> None:
+    drawn = dl.multinomial(dl.tensor([0.0, 9.0, 1.0, 1e-12]), 3, generator=Generator(0))
+    assert sorted(drawn.tolist()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("weights", "count", "message"),
+    [
+        ([1.0, -1.0], 1, "finite and ≥ 0"),
+        ([1.0, math.nan], 1, "finite and ≥ 0"),
+        ([0.0, 0.0], 1, "only 0 weights > 0"),
+        ([1.0, 0.0], 2, "2 samples asked of a row that has only 1"),
+        (2.0, 1, r"got \(\) and 1"),
+        ([], 1, "only 0 weights > 0"),
+        ([1.0], 0, "num_samples ≥ 1"),
+    ],
+)
+def test_multinomial_says_which_weights_it_cannot_use(weights: Any, count: int, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        dl.multinomial(dl.tensor(weights), count)

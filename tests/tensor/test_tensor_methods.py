@@ -210,3 +210,39 @@ def test_tensors_are_keys_and_compare_element_by_element() -> None:
     assert x.equal(y)
     assert (x == y).all()
     assert x.allclose(y + 1e-7)
+
+
+def test_new_tensors_take_dtype_and_device_from_an_old_one() -> None:
+    x = dl.zeros(2, dtype="float64", requires_grad=True)
+    for y, expected in [
+        (x.new_zeros(2, 3), np.zeros((2, 3))),
+        (x.new_ones((3,)), np.ones(3)),
+        (x.new_full((1, 2), 7), np.full((1, 2), 7.0)),
+        (x.new_tensor([1, 2]), np.array([1.0, 2.0])),
+        (dl.tensor([1, 2]).type_as(x), np.array([1.0, 2.0])),
+    ]:
+        assert y.dtype == np.float64
+        assert not y.requires_grad
+        np.testing.assert_array_equal(y.array, expected)
+    assert x.new_zeros(2, dtype=np.int64).dtype == np.int64
+    assert x.new_ones(1, requires_grad=True).requires_grad
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("shape", [(3, 4), (5,), (), (0, 2)])
+def test_positions_of_what_is_not_zero_come_as_a_tuple_too(shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).integers(0, 2, shape)
+    theirs = torch.tensor(x).nonzero(as_tuple=True)
+    for ours in (dl.tensor(x).nonzero(as_tuple=True), dl.where(dl.tensor(x) != 0)):
+        assert [i.tolist() for i in ours] == [i.tolist() for i in theirs]
+    with pytest.raises(TypeError, match="a condition and two values"):
+        dl.where(dl.tensor(x) != 0, 1.0)  # type: ignore[call-overload]
+
+
+def test_masked_fill_in_place_writes_off_the_tape_only() -> None:
+    x = dl.tensor([1.0, 2.0, 3.0])
+    assert x.masked_fill_(x > 1.5, 0.0) is x
+    assert x.tolist() == [1.0, 0.0, 0.0]
+    with pytest.raises(RuntimeError, match="masked_fill_: a value on the tape"):
+        (dl.ones(3, requires_grad=True) * 2).masked_fill_(x > 0.5, 0.0)
