@@ -31,10 +31,27 @@ def as_tensor(value: Any) -> Tensor:
         return value  # type: ignore[return-value]
     if isinstance(value, bool | int | float | complex) and not isinstance(value, np.generic):
         return Variable._wrap(np.asarray(value, scalar_dtype(value)))
-    if isinstance(value, list | tuple):
-        array = np.asarray(value)
-        return Variable._wrap(array.astype(get_default_dtype()) if array.dtype == np.float64 else array)
-    return Variable._wrap(array_module(value).asarray(value))
+    array = _numbers(value)
+    if isinstance(value, list | tuple) and array.dtype == np.float64:
+        array = array.astype(get_default_dtype())
+    return Variable._wrap(array)
+
+
+def _numbers(value: Any) -> Array:
+    """What is no tensor as an array; refused in a sentence where it holds no numbers."""
+    try:
+        array: Array = array_module(value).asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise TypeError(f"expected a tensor, an array or numbers, got {_shown(value)}: {error}") from None
+    if array.dtype.kind not in "fciub":
+        raise TypeError(f"expected a tensor, an array or numbers, got {_shown(value)}")
+    return array
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: itself where it is short, otherwise its type."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
 def promoted(*operands: Operand) -> tuple[Tensor, ...]:
@@ -51,7 +68,7 @@ def promoted(*operands: Operand) -> tuple[Tensor, ...]:
             xp = array_module(x.array)
     arrays = [x.array if isinstance(x, Variable) else x for x in operands]
     numbers = (bool, int, float, complex)
-    arrays = [x if isinstance(x, numbers) or hasattr(x, "dtype") else np.asarray(x) for x in arrays]
+    arrays = [x if isinstance(x, numbers) else _numbers(x) for x in arrays]
     dtype = result_type(*arrays)
     return tuple(
         [
@@ -76,7 +93,13 @@ class Broadcasting(Function):
 
     def __call__(self, *inputs: Tensor) -> Any:
         self.shapes = tuple([x.array.shape for x in inputs])
-        return super().__call__(*inputs)
+        try:
+            return super().__call__(*inputs)
+        except ValueError as error:
+            if "broadcast" not in str(error):
+                raise
+            shapes = " and ".join([str(shape) for shape in self.shapes])
+            raise ValueError(f"{type(self).__name__.lower()}: the shapes {shapes} do not broadcast") from None
 
     def vjp(self, gy: Any, needs: Needs) -> Any:
         gxs = self.backward(gy, needs)

@@ -275,7 +275,8 @@ def _transposed(name: str, dims: int, input: Operand, weight: Operand, bias: Ope
 
 def _operands(name: str, dims: int, input: Operand, weight: Operand, bias: Operand | None) -> tuple[Tensor, ...]:
     """Input, weight and, if there is one, bias, in one floating dtype."""
-    operands = promoted(*[floating(x) for x in (input, weight, bias) if x is not None])
+    given = (input, weight) if bias is None else (input, weight, bias)
+    operands = promoted(*[floating(x) for x in given])
     if operands[1].array.ndim != dims + 2:
         expected = "(O, C/groups, KH, KW)" if dims == 2 else "(O, C/groups, K)"
         raise RuntimeError(f"{name}: the weight must be {expected}, got shape {operands[1].array.shape}")

@@ -37,7 +37,10 @@ def axes_of(name: str, ndim: int, dim: Dims) -> tuple[int, ...]:
     """
     if dim is None:
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int | np.integer) else tuple(dim)
+    dims = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    for d in dims:
+        if not isinstance(d, int | np.integer):
+            raise TypeError(f"{name}: dim must be an integer or several, got {dim!r}")
     if not dims:
         return tuple(range(ndim))
     room = max_(ndim, 1)  # a 0-d tensor lets itself be reduced along dim 0 and −1
@@ -179,6 +182,8 @@ class CumSum(Function):
 def cumsum(input: Operand, dim: int) -> Tensor:
     r"""$y_t = \sum_{s \le t} x_s$ along `dim`."""
     x = as_tensor(input)
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"cumsum: dim must be an integer, got {dim!r}")
     axes = axes_of("cumsum", x.array.ndim, dim)
     x = cast(x, np.int64) if x.array.dtype.kind in "iub" else x
     return CumSum(axes[0])(x) if axes else x

@@ -28,6 +28,8 @@ def axis_of(name: str, ndim: int, dim: int) -> int:
     Raises:
         IndexError: the tensor has no such dimension.
     """
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
     if not -ndim <= dim < ndim:
         raise IndexError(f"{name}: dim {dim} is out of range for a tensor with {ndim} dimensions")
     return int(dim) % ndim
@@ -205,8 +207,8 @@ class Flip(Function):
 def flip(input: Operand, dims: int | Sequence[int]) -> Tensor:
     """The order of the elements reversed along `dims`."""
     x = as_tensor(input)
-    dims = (dims,) if isinstance(dims, int) else dims
-    return Flip(tuple([axis_of("flip", x.array.ndim, d) for d in dims]))(x)
+    wanted: Any = dims if isinstance(dims, tuple | list) else (dims,)
+    return Flip(tuple([axis_of("flip", x.array.ndim, d) for d in wanted]))(x)
 
 
 class Triangle(Function):
