@@ -59,6 +59,7 @@ def test_default_distributions_are_torchs() -> None:
     """Quantile by quantile, 20,000 weights of each."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
+    dl.manual_seed(0)
     q = np.linspace(0, 1, 21)
     for make in (lambda nn: nn.Linear(100, 200), lambda nn: nn.Conv2d(20, 40, 5), lambda nn: nn.Embedding(200, 100)):
         ours, theirs = (np.asarray(make(library).weight.detach()) for library in (nn, torch.nn))
