@@ -91,30 +91,27 @@ class Function:
     def __call__(self, *inputs: Tensor) -> Any:
         """Run the operation on tensors and, where a gradient may be asked for, write it on the tape."""
         y = self.forward(*[x.array for x in inputs])
-        linked = False
-        if tape.grad_enabled:
-            for x in inputs:
-                if x._requires_grad:
-                    linked = True
-                    break
+        if type(y) is np.ndarray and not (tape.grad_enabled or self.is_view or tape.recorder is not None):
+            return Variable._wrap(y)  # nobody needs to know: nearly always so in a backward walk
         single = type(y) is not tuple
-        arrays = (y,) if single else y
-        outputs = [Variable._wrap(np.asarray(a) if isinstance(a, np.generic) else a) for a in arrays]
+        outputs = (_wrapped(y),) if single else tuple([_wrapped(a) for a in y])
         if self.is_view:
             for x in outputs:
-                if array_module(x.array).may_share_memory(x.array, inputs[0].array):  # a reshape may have to copy
+                if _shares(x.array, inputs[0].array):
                     x._version = inputs[0]._version_counter()
-        if linked:
-            self._link(inputs, outputs, single)
+        if tape.grad_enabled:
+            needs = tuple([x._requires_grad for x in inputs])
+            if True in needs:
+                self._link(inputs, outputs, needs, single)
         if tape.recorder is not None:
-            tape.recorder.on_node(self, inputs, tuple(outputs))
-        return outputs[0] if single else tuple(outputs)
+            tape.recorder.on_node(self, inputs, outputs)
+        return outputs[0] if single else outputs
 
-    def _link(self, inputs: tuple[Tensor, ...], outputs: list[Tensor], single: bool) -> None:
+    def _link(self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], needs: Needs, single: bool) -> None:
         """Tie the outputs to this operation and this operation to its inputs; keep what backward will use."""
         if hasattr(self, "edges"):
             raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
-        self.needs = needs = tuple([x._requires_grad for x in inputs])
+        self.needs = needs
         self.edges = tuple(
             [None if not x._requires_grad else (x if x.creator is None else (x.creator, x.index)) for x in inputs]
         )
@@ -124,8 +121,8 @@ class Function:
             if y.array.dtype.kind in "fc":
                 y.creator, y.index, y._requires_grad = self, index, True
         save = self.inputs_to_save(needs)
-        self._saved_inputs = tuple(
-            [(inputs[i], inputs[i].version) if i in save else None for i in range(len(inputs))] if save else ()
+        self._saved_inputs = (
+            tuple([(x, x.version) if i in save else None for i, x in enumerate(inputs)]) if save else ()
         )
         self._saved_outputs: tuple[tuple[Array, Version, int], ...] | None = (
             tuple([(y.array, y._version_counter(), y.version) for y in outputs]) if self.saves_output else ()
@@ -207,3 +204,15 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+def _wrapped(array: Array) -> Tensor:
+    """An output; NumPy turns 0-d results into scalars, which are made arrays again."""
+    return Variable._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
+
+
+def _shares(view: Array, array: Array) -> bool:
+    """Whether a view really is one: a reshape may have had to copy."""
+    if type(view) is np.ndarray:
+        return view.base is not None and np.may_share_memory(view, array)
+    return bool(array_module(view).may_share_memory(view, array))

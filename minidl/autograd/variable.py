@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 
+_new = object.__new__
 Hook = Callable[["Tensor"], "Tensor | None"]
 
 
@@ -73,8 +74,7 @@ class Variable:
     @staticmethod
     def _wrap(array: Array, requires_grad: bool = False) -> Tensor:
         """A leaf around an array, without copying or checking anything."""
-        cls = Variable.result_class
-        x: Tensor = cls.__new__(cls)
+        x: Tensor = _new(Variable.result_class)
         x.array = array
         x._requires_grad = requires_grad
         x.creator = x.grad = x.name = x._hooks = x._version = None

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minidl.autograd.function import Function
-from minidl.autograd.modes import set_grad_enabled, set_recorder, tape
-from minidl.autograd.variable import Variable
+from minidl.autograd.modes import tape
+from minidl.autograd.variable import Hook, Variable
 from minidl.backend import Array, array_module
 
 if TYPE_CHECKING:
@@ -143,20 +143,25 @@ def walk(
     useful = None if wanted is None else _on_the_way(order, targets)
     found: dict[Any, Tensor] = {}
     aliases: dict[Any, bool] = {}
-    listener = tape.recorder  # hears the gradients; the arithmetic of the rules only where it is itself recorded
-    with set_grad_enabled(create_graph), set_recorder(listener if create_graph else None):
+    anomaly = tape.anomaly
+    listener, recorded = tape.recorder, tape.grad_enabled
+    # the recorder hears the gradients; the arithmetic of the rules it hears only where that is itself recorded
+    tape.grad_enabled, tape.recorder = create_graph, listener if create_graph else None
+    try:
         for node in order:
-            gys = [table.pop((node, i)) for i in range(len(node.output_specs or (0,)))]
-            gys = _run_hooks(node, gys)
-            for i, gy in enumerate(gys):
-                if gy is not None and (node, i) in targets:
-                    found[(node, i)] = gy
-            if all(gy is None for gy in gys) or (useful is not None and node not in useful):
+            specs = node.output_specs
+            gys = [table.pop((node, 0))] if specs is None else [table.pop((node, i)) for i in range(len(specs))]
+            if node._hooks is not None:
+                _run_hooks(node._hooks, gys)
+            if targets:
+                found.update({(node, i): gy for i, gy in enumerate(gys) if gy is not None and (node, i) in targets})
+            gy = gys[0] if specs is None or not any(gy is not None for gy in gys) else node.fill_missing(gys)
+            if gy is None or (useful is not None and node not in useful):
                 continue
-            gy = node.fill_missing(gys)
             needs = node.needs if useful is None else _needed(node, useful, targets)
             gxs = node.vjp(gy, needs)
-            _check(node, gxs)
+            if anomaly:
+                _refuse_nan(node, gxs)
             for edge, need, gx in zip(node.edges or (), needs, gxs, strict=True):
                 if need and gx is not None:
                     table.add(edge, gx)
@@ -175,15 +180,19 @@ def walk(
                 arrived = _result_of(hook, arrived)
             if arrived is not None:
                 found[leaf] = arrived
+    finally:
+        tape.grad_enabled, tape.recorder = recorded, listener
     return [found.get(target_of(x)) for x in wanted]
 
 
 def _held_elsewhere(array: Array, gys: list[Tensor | None], node: Function) -> bool:
     """Whether a rule returned what came in or what it had saved, instead of an array of its own."""
-    if any(gy is not None and gy.array is array for gy in gys):
-        return True
-    if any(saved is not None and saved[0].array is array for saved in node._saved_inputs):
-        return True
+    for gy in gys:
+        if gy is not None and gy.array is array:
+            return True
+    for saved in node._saved_inputs:
+        if saved is not None and saved[0].array is array:
+            return True
     return any(saved[0] is array for saved in node._saved_outputs or ())
 
 
@@ -196,14 +205,11 @@ def _needed(node: Function, useful: set[Function], targets: dict[Target, None]) 
     )
 
 
-def _run_hooks(node: Function, gys: list[Tensor | None]) -> list[Tensor | None]:
-    if node._hooks is None:
-        return gys
-    for index, hooks in node._hooks.items():
+def _run_hooks(hooks_of: dict[int, list[Hook]], gys: list[Tensor | None]) -> None:
+    for index, hooks in hooks_of.items():
         for hook in list(hooks):
             if gys[index] is not None:
                 gys[index] = _result_of(hook, gys[index])
-    return gys
 
 
 def _result_of(hook: Any, gradient: Any) -> Any:
@@ -211,10 +217,8 @@ def _result_of(hook: Any, gradient: Any) -> Any:
     return gradient if replaced is None else replaced
 
 
-def _check(node: Function, gxs: Any) -> None:
-    """With `detect_anomaly`, refuse a nan and name the operation it came from."""
-    if not tape.anomaly:
-        return
+def _refuse_nan(node: Function, gxs: Any) -> None:
+    """What `detect_anomaly` asks for: an error that names the operation a nan came from."""
     for i, gx in enumerate(gxs):
         if gx is not None and bool(array_module(gx.array).isnan(gx.array).any()):
             raise RuntimeError(f"detect_anomaly: the gradient of {node.name} with respect to input {i} has a nan")
@@ -228,8 +232,9 @@ def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool,
     seen: set[int] = set()
     for leaf in table.leaves():
         gradient: Any = table.get(leaf)
-        for hook in list(leaf._hooks or ()):
-            gradient = _result_of(hook, gradient)
+        if leaf._hooks:
+            for hook in list(leaf._hooks):
+                gradient = _result_of(hook, gradient)
         if gradient.array.shape != leaf.array.shape or gradient.array.dtype != leaf.array.dtype:
             raise RuntimeError(
                 f"backward: a leaf of shape {leaf.array.shape}, {leaf.array.dtype.name}, received a gradient of shape "

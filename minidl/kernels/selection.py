@@ -49,6 +49,8 @@ def kernels_for(x: Any) -> ModuleType:
     Numba is imported here, on first use; where it cannot be, NumPy takes over.
     """
     choice = current_choice()
+    if choice == "auto" and type(x) is np.ndarray and "cpu" in _rooms:
+        return _rooms["cpu"]  # nearly always
     if choice == "reference":
         return _room("reference")
     if choice == "numpy" or not isinstance(x, np.ndarray | np.generic):

@@ -92,14 +92,17 @@ class Broadcasting(Function):
     shapes: tuple[Shape, ...]
 
     def __call__(self, *inputs: Tensor) -> Any:
-        self.shapes = tuple([x.array.shape for x in inputs])
         try:
             return super().__call__(*inputs)
         except ValueError as error:
             if "broadcast" not in str(error):
                 raise
-            shapes = " and ".join([str(shape) for shape in self.shapes])
+            shapes = " and ".join([str(x.array.shape) for x in inputs])
             raise ValueError(f"{type(self).__name__.lower()}: the shapes {shapes} do not broadcast") from None
+
+    def _link(self, inputs: tuple[Tensor, ...], *rest: Any) -> None:
+        self.shapes = tuple([x.array.shape for x in inputs])
+        super()._link(inputs, *rest)
 
     def vjp(self, gy: Any, needs: Needs) -> Any:
         gxs = self.backward(gy, needs)
@@ -145,14 +148,14 @@ class SumTo(Function):
         self.before = x.shape
         extra = x.ndim - len(self.shape)
         repeated = [extra + i for i, size in enumerate(self.shape) if size == 1 and x.shape[extra + i] != 1]
-        y = x.sum(axis=(*range(extra), *repeated), keepdims=True, dtype=_accumulator(x)).astype(x.dtype, copy=False)
+        y = x.sum(axis=(*range(extra), *repeated), keepdims=True, dtype=accumulator(x)).astype(x.dtype, copy=False)
         return np.asarray(y).reshape(self.shape) if isinstance(x, np.ndarray) else y.reshape(self.shape)
 
     def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
         return (broadcast_to(gy, self.before),)
 
 
-def _accumulator(x: Array) -> Any:
+def accumulator(x: Array) -> Any:
     """float16 sums are accumulated in float32."""
     return np.float32 if x.dtype == np.float16 else x.dtype
 

@@ -49,33 +49,36 @@ def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
 
 
 class SoftmaxCrossEntropy(Fused):
-    """Cross-entropy of each row of logits (N, K) with its label; the labels are constants."""
+    """Cross-entropy of each row of logits (N, K) with its label, or the mean of all; the labels are constants."""
 
     formula = r"y_n = \ln \textstyle\sum_k e^{x_{nk}} - x_{n,c_n}"
     adjoint = r"\bar x_{nk} = \left( \operatorname{softmax}(x_n)_k - [k = c_n] \right) \bar y_n"
-    __slots__ = ("labels",)
+    __slots__ = ("labels", "mean")
 
-    def __init__(self, labels: Array) -> None:
-        self.labels = labels
+    def __init__(self, labels: Array, mean: bool) -> None:
+        self.labels, self.mean = labels, mean
 
     def composite(self, x: Tensor) -> Tensor:
-        return -_pick(log_softmax(x, 1), self.labels)
+        losses = -_pick(log_softmax(x, 1), self.labels)
+        return mean(losses) if self.mean else losses
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         rows = xp.arange(x.shape[0])
         y = x - x.real.max(axis=1, keepdims=True)
-        chosen = y[rows, self.labels]
+        right = (rows, self.labels)
+        chosen = y[right]
         p = xp.exp(y, out=y)
         total = p.sum(axis=1, dtype=np.float32 if x.dtype == np.float16 else None)
         p /= total[:, None].astype(x.dtype, copy=False)
+        p[right] -= 1  # now it is the gradient, for gy = 1
         self.buffers = (p,)
-        return xp.log(total).astype(x.dtype, copy=False) - chosen
+        losses = xp.log(total).astype(x.dtype, copy=False) - chosen
+        return (losses.sum(dtype=total.dtype) / x.shape[0]).astype(x.dtype) if self.mean else losses
 
     def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
-        gx = self.buffers[0] * gy[:, None]
-        gx[array_module(gx).arange(gx.shape[0]), self.labels] -= gy
-        return (gx,)
+        (gx,) = self.buffers
+        return (gx * (gy / gx.dtype.type(gx.shape[0]) if self.mean else gy[:, None]),)
 
 
 def _pick(x: Tensor, labels: Array) -> Tensor:
@@ -83,8 +86,8 @@ def _pick(x: Tensor, labels: Array) -> Tensor:
     return getitem(x, (array_module(labels).arange(labels.shape[0]), labels))
 
 
-def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) -> tuple[Tensor, Array, Array]:
-    """Scores as rows (M, K), the labels (M,) and which of them count; an ignored label becomes 0.
+def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) -> tuple[Tensor, Array, Array | None]:
+    """Scores as rows (M, K), the labels (M,) and which of them count, None for all; an ignored label becomes 0.
 
     Raises:
         RuntimeError: labels that are not integers.
@@ -104,12 +107,15 @@ def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) ->
         )
     if labels.shape != expected:
         raise ValueError(f"{name}: scores of shape {shape} want labels of shape {expected}, got {labels.shape}")
+    rows = x if len(shape) == 2 else reshape(movedim(x, axis, -1), (labels.size, K))
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
+    if low >= 0 and high < K and not low <= ignore_index <= high:
+        return rows, labels.reshape(-1).copy(), None  # whoever writes into the labels later shall not change the loss
     counted = labels != ignore_index
     wrong = counted & ((labels < 0) | (labels >= K))
     if bool(wrong.any()):
         at = tuple([int(i[0]) for i in wrong.reshape(labels.shape or 1).nonzero()])[: labels.ndim]
         raise IndexError(f"{name}: label {int(labels[at])} at {at} is no class: labels lie in [0, {K})")
-    rows = x if len(shape) == 2 else reshape(movedim(x, axis, -1), (labels.size, K))
     labels = array_module(labels).where(counted, labels, 0).reshape(-1)
     return rows, labels, counted.reshape(-1)
 
@@ -123,12 +129,13 @@ def _class_weights(name: str, weight: Operand | None, like: Tensor) -> Tensor | 
     return w
 
 
-def _over_labels(name: str, losses: Tensor, labels: Array, counted: Array, weight: Tensor | None, reduction: str,
+def _over_labels(name: str, losses: Tensor, labels: Array, counted: Array | None, weight: Tensor | None, reduction: str,
                  shape: tuple[int, ...]) -> Tensor:  # fmt: skip
     """Weigh and reduce the losses of single labels; ignored ones weigh nothing."""
     xp = array_module(labels)
-    if weight is None and bool(counted.all()):
+    if weight is None and counted is None:
         return reduced(name, reshape(losses, shape), reduction)
+    counted = xp.ones(labels.shape, bool) if counted is None else counted
     zero = xp.zeros((), losses.array.dtype)
     losses = where(counted, losses, zero)
     if weight is None:
@@ -181,10 +188,14 @@ def cross_entropy(input: Operand, target: Operand, weight: Operand | None = None
     if not x.array.size:
         return reduced("cross_entropy", reshape(sum(x, 1), t.array.shape), reduction)
     if not label_smoothing:
-        losses = SoftmaxCrossEntropy(labels)(x)
+        whole = reduction == "mean" and w is None and counted is None
+        losses: Tensor = SoftmaxCrossEntropy(labels, whole)(x)
+        if whole:
+            return losses
         return _over_labels("cross_entropy", losses, labels, counted, w, reduction, t.array.shape)
     logp = log_softmax(x, 1)
     sharp = _over_labels("cross_entropy", -_pick(logp, labels), labels, counted, w, "none", (labels.size,))
+    counted = array_module(labels).ones(labels.shape, bool) if counted is None else counted
     spread = where(counted, -sum(logp if w is None else logp * w, 1), as_tensor(x.array.real.dtype.type(0)))
     losses = sharp * (1 - label_smoothing) + spread * (label_smoothing / x.array.shape[1])
     if reduction != "mean":

@@ -25,6 +25,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     Raises:
         ValueError: the inner sizes differ.
     """
+    if type(a) is np.ndarray and a.ndim == b.ndim == 2 and _is_small(a, b):
+        return np.matmul(a, b, out=out)  # what follows would cost more than the product
     xp = array_module(a)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ValueError(f"matmul: the inner sizes differ: {a.shape} @ {b.shape}")
@@ -52,6 +54,11 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     with single_threaded_blas():
         _split(a, b, y, batch, work)
     return y
+
+
+def _is_small(a: Array, b: Array) -> bool:
+    fits = a.shape[1] == b.shape[0] and a.size * b.shape[1] <= _BLAS_ALONE
+    return fits and a.dtype.itemsize > 2 and b.dtype.itemsize > 2
 
 
 def _split(a: Array, b: Array, y: Array, batch: tuple[int, ...], work: int) -> None:
