@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +28,8 @@ WORKLOADS = {
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "67108864"}
 PEERS = {"minidl": ("minidl", {}), "torch": ("torch", {}), "torch+malloc": ("torch", MALLOC)}
 BUSY = 0.05
-SLICE = 0.05
+SLICE = 0.25
+SETTLE = 0.15  # until the idle threads of the engine that was asked before have stopped spinning
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Peer:
 
     def ask(self, workload: str, count: int) -> tuple[float, float] | None:
         """Seconds a step and the share of time spent waiting; None if the peer does not know the workload."""
+        time.sleep(SETTLE)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{workload} {count}\n")

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from minidl.faces.recognizer import FaceRecognizer
 
 from minidl.faces import protocol
 from minidl.faces.datasets import FaceDataset
+from minidl.faces.recognizer import FaceRecognizer
 
 Advance: TypeAlias = Callable[[str], None]
 

@@ -87,6 +87,8 @@ def load(source: str | PathLike[str], image_size: Size | None = None, min_people
         MissingLibrary: a picture needs OpenCV, which is not installed.
     """
     text, path = fspath(source), Path(source)
+    if not text:
+        raise BadDataset(f"an empty name is no data: give a folder, an .npz file or one of {', '.join(NAMES)}")
     if text == "orl":
         found = _orl()
     elif text in NAMES:
