@@ -59,3 +59,9 @@ def test_a_redirected_stderr_stays_clean_and_the_cache_is_used(tmp_path: Path) -
     assert all(p.parts[len(tmp_path.parts)].startswith("minidl-") for p in cached)
     run_python("-c", USE, NUMBA_CACHE_DIR=str(tmp_path))
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.nbc")} == cached
+
+
+def test_compiled_kernels_are_kept_in_the_users_cache_not_beside_the_source(tmp_path: Path) -> None:
+    """Files that pip does not know of stay behind when it uninstalls, and hide the next installation."""
+    run_python("-c", USE, XDG_CACHE_HOME=str(tmp_path), NUMBA_CACHE_DIR="")
+    assert [*(tmp_path / "minidl").rglob("*.nbc")]

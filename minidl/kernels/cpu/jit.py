@@ -54,7 +54,9 @@ def _cache_folders(chosen_by_user: str) -> list[Path]:
     if chosen_by_user:
         return [Path(chosen_by_user)]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return [Path(__file__).parent / "__pycache__", Path(home) / "minidl"]
+    # Beside the source only where there is no home: what pip does not know of stays behind when it uninstalls, and
+    # the empty folders would then hide another installation.
+    return [Path(home) / "minidl", Path(__file__).parent / "__pycache__"]
 
 
 def _stamp() -> str:
