@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
-from minidl.ops.broadcasting import Broadcasting, Operand, accumulator, as_tensor, promoted
-from minidl.ops.fused import Fused
+from minidl.ops.broadcasting import Broadcasting, Operand, SumTo, as_tensor, promoted
 from minidl.ops.registry import op
-from minidl.ops.shape import permute, reshape, transpose
+from minidl.ops.shape import Permute, permute, reshape, transpose
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -118,15 +117,14 @@ def outer(input: Operand, vec2: Operand) -> Tensor:
     return reshape(a, (-1, 1)) * b
 
 
-class Linear(Fused):
+class Linear(Function):
     """A dense layer: rows (N, in) times a weight (out, in), plus, where there is one, a bias (out,)."""
 
     formula = r"Y = X W^\top + b"
     adjoint = r"\bar X = \bar Y W,\quad \bar W = \bar Y^\top X,\quad \bar b = \textstyle\sum_n \bar Y_n"
 
-    def composite(self, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
-        y: Tensor = MatMul()(x, transpose(w, 0, 1))
-        return y if b is None else y + b
+    def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
+        return (1,) * needs[0] + (0,) * needs[1]
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         y = kernels_for(x).matmul(x, w.T)
@@ -134,12 +132,11 @@ class Linear(Fused):
             y += b
         return y
 
-    def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
-        x, w = self.saved_arrays[:2]
-        matmul = kernels_for(gy).matmul
-        gx = matmul(gy, w) if needs[0] else None
-        gw = matmul(gy.T, x) if needs[1] else None
-        gb = gy.sum(0, dtype=accumulator(gy)).astype(gy.dtype, copy=False) if needs[2:] == (True,) else None
+    def backward(self, gy: Tensor, needs: Needs) -> Any:
+        x, w = self.saved_inputs[:2]
+        gx = MatMul()(gy, w) if needs[0] else None
+        gw = MatMul()(Permute((1, 0))(gy), x) if needs[1] else None
+        gb = SumTo((gy.array.shape[1],))(gy) if needs[2:] == (True,) else None
         return (gx, gw, gb)[: len(needs)]
 
 
