@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 Needs = tuple[bool, ...]
-Gradients = "tuple[Tensor | None, ...]"
 
 
 class Function:

@@ -60,10 +60,6 @@ class GradientTable:
         self._owned.discard(target)
         return self._grads.pop(target, None)
 
-    def replace(self, target: Target, gradient: Tensor) -> None:
-        self._owned.discard(target)
-        self._grads[target] = gradient
-
     def get(self, target: Target) -> Tensor | None:
         self._owned.discard(target)  # whoever looks may keep it: never write into it again
         return self._grads.get(target)

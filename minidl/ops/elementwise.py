@@ -15,8 +15,6 @@ from minidl.ops.registry import POSITIVE, op
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
-Pair = "tuple[Tensor | None, Tensor | None]"
-
 
 class Exp(Function):
     formula = r"y = e^{x}"

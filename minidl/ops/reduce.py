@@ -43,7 +43,7 @@ def axes_of(name: str, ndim: int, dim: Dims) -> tuple[int, ...]:
             raise TypeError(f"{name}: dim must be an integer or several, got {dim!r}")
     if not dims:
         return tuple(range(ndim))
-    room = max_(ndim, 1)  # a 0-d tensor lets itself be reduced along dim 0 and −1
+    room = ndim or 1  # a 0-d tensor lets itself be reduced along dim 0 and −1
     for d in dims:
         if not -room <= d < room:
             raise IndexError(f"{name}: dim {d} is out of range for a tensor with {ndim} dimensions")
@@ -51,11 +51,6 @@ def axes_of(name: str, ndim: int, dim: Dims) -> tuple[int, ...]:
     if len(set(axes)) != len(axes):
         raise ValueError(f"{name}: dim {dims} names a dimension twice")
     return axes if ndim else ()
-
-
-def max_(a: int, b: int) -> int:
-    """The larger of two integers."""
-    return a if a > b else b
 
 
 def kept_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
