@@ -64,6 +64,12 @@ class GradientTable:
         self._owned.discard(target)  # whoever looks may keep it: never write into it again
         return self._grads.get(target)
 
+    def received(self, target: Any, with_grad: bool) -> Array:
+        """What has arrived at a target so far; with `with_grad`, on top of the `.grad` that a leaf has already."""
+        arrived: Any = self.get(target)
+        before = None if type(target) is tuple or not with_grad else target.grad
+        return arrived.array if before is None else before.array + arrived.array
+
     def leaves(self) -> list[Tensor]:
         return [target for target in self._grads if not isinstance(target, tuple)]
 
@@ -158,13 +164,16 @@ def walk(
             gxs = node.vjp(gy, needs)
             if anomaly:
                 _refuse_nan(node, gxs)
+            sums: list[Array | None] = []
             for edge, need, gx in zip(node.edges or (), needs, gxs, strict=True):
                 if need and gx is not None:
                     table.add(edge, gx)
                     if type(edge) is not tuple:  # a second contribution makes a fresh sum
                         aliases[edge] = edge not in aliases and _held_elsewhere(gx.array, gys, node)
+                if listener is not None:
+                    sums.append(table.received(edge, with_grad=wanted is None) if need and gx is not None else None)
             if listener is not None:
-                listener.on_gradient(node, gy, gxs)
+                listener.on_gradient(node, gy, gxs, tuple(sums))
             if not retain_graph:
                 node.release()
         if wanted is None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minidl.autograd.modes import tape
 from minidl.backend import CPU, Device, to_device
 from minidl.nn.hooks import Hook, Hooks, RemovableHandle, call_with_hooks
 from minidl.nn.parameter import Parameter
@@ -50,8 +51,14 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward method; define one")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        hooks = self._hooks
-        return self.forward(*args, **kwargs) if hooks is None else call_with_hooks(self, hooks, args, kwargs)
+        hooks, heard = self._hooks, tape.recorder
+        if heard is None:
+            return self.forward(*args, **kwargs) if hooks is None else call_with_hooks(self, hooks, args, kwargs)
+        heard.on_enter(self)
+        try:
+            return self.forward(*args, **kwargs) if hooks is None else call_with_hooks(self, hooks, args, kwargs)
+        finally:
+            heard.on_leave()
 
     # ── names ─────────────────────────────────────────────────────────────────────────────────
 

@@ -28,7 +28,8 @@ import numpy as np
 
 from minidl.autograd.differentiate import grad
 from minidl.autograd.function import Function, Needs
-from minidl.autograd.modes import enable_grad, is_grad_enabled
+from minidl.autograd.modes import enable_grad, is_grad_enabled, tape
+from minidl.autograd.recorder import scope
 from minidl.autograd.variable import Variable
 from minidl.backend import Array
 from minidl.kernels import current_choice
@@ -62,7 +63,12 @@ class Fused(Function):
         return tuple([x.array for x in self.saved_inputs])
 
     def __call__(self, *inputs: Tensor) -> Any:
-        return super().__call__(*inputs) if current_choice() == "auto" else self.composite(*inputs)
+        heard = tape.recorder
+        inside = None if heard is None else heard.inside
+        if not inside and (inside is False or current_choice() == "auto"):
+            return super().__call__(*inputs)
+        with scope(self.name):
+            return self.composite(*inputs)
 
     def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
         return tuple(range(len(needs)))

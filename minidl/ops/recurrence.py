@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl.autograd.function import Needs
+from minidl.autograd.recorder import named, scope
 from minidl.backend import Array
 from minidl.kernels import kernels_for
 from minidl.ops.activation import relu, sigmoid, tanh
@@ -44,13 +45,14 @@ if TYPE_CHECKING:
 
 def rnn_step(a: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor, nonlinearity: str) -> tuple[Tensor]:
     activation = tanh if nonlinearity == "tanh" else relu
-    return (activation(a + linear(h, w_hh, b_hh)),)
+    return (named("h", activation(a + linear(h, w_hh, b_hh))),)
 
 
 def lstm_step(a: Tensor, h: Tensor, c: Tensor, w_hh: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor]:
     i, f, g, o = chunk(a + linear(h, w_hh, b_hh), 4, -1)
-    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+    i, f, o = named("i", sigmoid(i)), named("f", sigmoid(f)), named("o", sigmoid(o))
+    c = named("c", f * c + i * named("g", tanh(g)))
+    return named("h", o * tanh(c)), c
 
 
 def gru_step(a: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor, reset: str) -> tuple[Tensor]:
@@ -59,11 +61,12 @@ def gru_step(a: Tensor, h: Tensor, w_hh: Tensor, b_hh: Tensor, reset: str) -> tu
     w_rz, w_n = narrow(w_hh, 0, 0, 2 * H), narrow(w_hh, 0, 2 * H, H)
     b_rz, b_n = narrow(b_hh, 0, 0, 2 * H), narrow(b_hh, 0, 2 * H, H)
     r, z = chunk(sigmoid(a_rz + linear(h, w_rz, b_rz)), 2, -1)
+    named("r", r), named("z", z)
     if reset == "after":
         n = tanh(a_n + r * linear(h, w_n, b_n))
     else:
         n = tanh(a_n + linear(r * h, w_n, b_n))
-    return (z * h + (1 - z) * n,)
+    return (named("h", z * h + (1 - z) * named("n", n)),)
 
 
 # ── a whole sequence ──────────────────────────────────────────────────────────────────────────────
@@ -104,9 +107,10 @@ class Recurrent(Fused):
         ys: list[Any] = [None] * T
         for t in range(T - 1, -1, -1) if self.reverse else range(T):
             n = self.counts[t]
-            new = self.step(a[t, :n], *[s[:n] for s in state], w_hh, b_hh)
-            ys[t] = new[0] if n == N else pad(new[0], (0, 0, 0, N - n))
-            state = [s if n == N else cat([s, old[n:]]) for s, old in zip(new, state, strict=True)]
+            with scope(f"t={t}"):
+                new = self.step(a[t, :n], *[s[:n] for s in state], w_hh, b_hh)
+                ys[t] = new[0] if n == N else pad(new[0], (0, 0, 0, N - n))
+                state = [s if n == N else cat([s, old[n:]]) for s, old in zip(new, state, strict=True)]
         return (stack(ys), *state)
 
     def forward(self, *arrays: Array) -> tuple[Array, ...]:

@@ -123,9 +123,13 @@ class Optimizer:
                 if heard is None:
                     self._update(p, g, state, group)
                 else:
-                    before = p.copy()
+                    before, state_before = p.copy(), _copied(state)
                     self._update(p, g, state, group)
-                    heard.on_update(self._name, parameter, before, g, p.copy())
+                    options = {key: group[key] for key in self.defaults}
+                    heard.on_update(
+                        self._name, parameter, before, g.copy(), p.copy(), state_before, _copied(state), options,
+                        self.formula,
+                    )  # fmt: skip
                 parameter._written()
         return loss
 
@@ -205,11 +209,7 @@ class Optimizer:
         for group in self.param_groups:
             positions = list(range(first, first := first + len(group["params"])))
             groups.append({**group, "params": positions})
-        state = {
-            position: {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
-            for position, state in self.state.items()
-            if state
-        }
+        state = {position: _copied(state) for position, state in self.state.items() if state}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -264,6 +264,11 @@ class Optimizer:
             if set(expected) != set(state):
                 raise ValueError(f"{where} holds {sorted(state)}, expected {sorted(expected)}")
         return state
+
+
+def _copied(state: State) -> State:
+    """The state as it is now."""
+    return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
 
 
 def followed_gradient(p: Array, g: Array, group: Group) -> Array:
