@@ -24,6 +24,20 @@ WORKLOADS = {
     "face-cnn-infer-1": "the face CNN, one image, no gradient",
     "face-cnn-infer-32": "the face CNN, 32 images, no gradient",
     "mlp": "training step of a 16–16–16 network, batch 16, SGD",
+    "rnn": "tanh RNN, T=112, 92→128, batch 32, forward and backward",
+    "gru": "GRU, T=112, 92→128, batch 32, forward and backward",
+    "lstm": "LSTM, T=112, 92→128, batch 32, forward and backward",
+    "attention-128": "multi-head attention, 32×128×128, 4 heads, forward and backward",
+    "attention-512": "multi-head attention, 32×512×128, 4 heads, forward and backward",
+    "softmax-xent": "cross-entropy of 256×10000, forward and backward",
+    "layernorm": "layer norm of 4096×512, forward and backward",
+    "batchnorm": "batch norm of 32×64×28×28, forward and backward",
+    "maxpool": "2×2 max-pooling of 32×64×56×56, forward",
+    "maxpool-back": "2×2 max-pooling of 32×64×56×56, backward",
+    "sgd": "SGD with momentum, 2 million parameters in 20 tensors",
+    "adamw": "AdamW, 2 million parameters in 20 tensors",
+    "adam": "Adam, 2 million parameters in 20 tensors",
+    "adam-fused": "the same, PyTorch's with fused=True",
 }
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "8589934592", "MALLOC_TOP_PAD_": "67108864"}
 PEERS = {"minidl": ("minidl", {}), "torch": ("torch", {}), "torch+malloc": ("torch", MALLOC)}

@@ -62,6 +62,57 @@ class Workloads:
         labels, optimizer = self.dl.randint(0, 16, (16,)), self.optim.SGD(model.parameters(), lr=1e-2)
         return self.training_step(model, self.dl.randn(16, 16), labels, optimizer)
 
+    def both_passes(self, layer: Any, *inputs: Any) -> Step:
+        """Forward, and the gradients of every parameter and of every floating input for a given gradient."""
+        parameters = list(layer.parameters()) if hasattr(layer, "parameters") else []
+        wanted = [x for x in (*inputs, *parameters) if x.requires_grad]
+        given: list[Any] = []
+
+        def step() -> None:
+            y = layer(*inputs)
+            if not given:
+                given.append(self.dl.randn(*y.shape))
+            self.dl.autograd.grad(y, wanted, given[0])
+
+        return step
+
+    def drawn(self, *shape: int) -> Any:
+        """Normal numbers that a gradient is wanted of."""
+        return self.dl.randn(*shape, requires_grad=True)
+
+    def recurrent(self, kind: str) -> Step:
+        layer = getattr(self.nn, kind)(92, 128)
+        return self.both_passes(lambda x, *_: layer(x)[0], self.drawn(112, 32, 92), *layer.parameters())
+
+    def attend(self, T: int) -> Step:
+        layer = self.nn.MultiheadAttention(128, 4, batch_first=True)
+        x = self.drawn(32, T, 128)
+        return self.both_passes(lambda x, *_: layer(x, x, x, need_weights=False)[0], x, *layer.parameters())
+
+    def cross_entropy(self) -> Step:
+        x, labels = self.drawn(256, 10000), self.dl.randint(0, 10000, (256,))
+
+        def step() -> None:
+            self.dl.autograd.grad(self.F.cross_entropy(x, labels), [x])
+
+        return step
+
+    def pool(self, backward: bool) -> Step:
+        """2×2 max-pooling of 32×64×56×56, or only its gradient."""
+        x = self.drawn(32, 64, 56, 56)
+        if not backward:
+            return lambda: self.F.max_pool2d(x, 2)
+        y = self.F.max_pool2d(x, 2)
+        gy = self.dl.randn(*y.shape)
+        return lambda: self.dl.autograd.grad(y, [x], gy, retain_graph=True)
+
+    def update(self, optimizer: str, **options: Any) -> Step:
+        """One step over 2 million parameters in 20 tensors."""
+        parameters = [self.drawn(100, 1000) for _ in range(20)]
+        for parameter in parameters:
+            parameter.grad = self.dl.randn(100, 1000)
+        return getattr(self.optim, optimizer)(parameters, lr=1e-3, **options).step
+
     def builders(self) -> dict[str, Callable[[], Step]]:
         """What there is to measure, by name."""
         return {
@@ -69,4 +120,18 @@ class Workloads:
             "face-cnn-infer-1": lambda: self.infer_face_cnn(1),
             "face-cnn-infer-32": lambda: self.infer_face_cnn(32),
             "mlp": self.train_mlp,
+            "rnn": lambda: self.recurrent("RNN"),
+            "gru": lambda: self.recurrent("GRU"),
+            "lstm": lambda: self.recurrent("LSTM"),
+            "attention-128": lambda: self.attend(128),
+            "attention-512": lambda: self.attend(512),
+            "softmax-xent": self.cross_entropy,
+            "layernorm": lambda: self.both_passes(self.nn.LayerNorm(512), self.drawn(4096, 512)),
+            "batchnorm": lambda: self.both_passes(self.nn.BatchNorm2d(64), self.drawn(32, 64, 28, 28)),
+            "maxpool": lambda: self.pool(False),
+            "maxpool-back": lambda: self.pool(True),
+            "sgd": lambda: self.update("SGD", momentum=0.9),
+            "adamw": lambda: self.update("AdamW"),
+            "adam": lambda: self.update("Adam"),
+            "adam-fused": lambda: self.update("Adam", **({"fused": True} if self.dl.__name__ == "torch" else {})),
         }
