@@ -10,6 +10,7 @@ tensor([2., 4., 6.])
 __version__ = "0.1.0"
 
 from minidl import autograd as autograd
+from minidl import memory as memory
 from minidl import nn as nn
 from minidl import optim as optim
 from minidl.autograd import enable_grad as enable_grad

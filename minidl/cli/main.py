@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from minidl import __version__
-from minidl.cli import faces, info
+from minidl.cli import faces, info, warm_up
 from minidl.faces.errors import FaceError
 
 
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="command")
     faces.add_to(commands)
     info.add_to(commands)
+    warm_up.add_to(commands)
     return root
 
 
