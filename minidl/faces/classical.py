@@ -49,6 +49,18 @@ class _Projected:
         """
         return _unit(self._project(images))
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers were learned, the coordinates of the training images not counted."""
+        state = self._fitted()
+        return int(state["mean"].size + state["components"].size)
+
+    @property
+    def gallery(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The embeddings of the training images, (n, d), and who they show, (n,)."""
+        state = self._fitted()
+        return _unit(state["gallery"]), np.asarray(state["labels"], np.int64)
+
     def state(self) -> dict[str, Array]:
         """Everything that was learned, as named arrays, for `from_state`.
 
@@ -148,7 +160,7 @@ class Eigenfaces(_Projected):
             BadImage: the images are not grey uint8, or not as many as the labels.
             BadDataset: there are not two different images.
         """
-        _check_training(images, labels)
+        check_training(images, labels)
         self._keep(images, labels, pca(_flat(images, False), self.components), False)
         return self
 
@@ -202,7 +214,7 @@ class Fisherfaces(_Projected):
             BadImage: the images are not grey uint8, or not as many as the labels.
             BadDataset: there are not two people or two different images.
         """
-        _check_training(images, labels)
+        check_training(images, labels)
         n, c = len(images), len(np.unique(labels))
         if n == c:
             self._keep(images, labels, pca(_flat(images, False), Eigenfaces().components), False)
@@ -258,7 +270,7 @@ def _nearest(probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArr
     return np.asarray(likeness.argmax(1), np.int64)
 
 
-def _check_training(images: Array, labels: Array) -> None:
+def check_training(images: Array, labels: Array) -> None:
     if images.ndim != 3 or images.dtype != np.uint8:
         raise BadImage(
             f"training images must be uint8 of shape (n, h, w), but got {images.dtype} of shape {images.shape}"

@@ -17,11 +17,13 @@ from minidl.faces.errors import BadDataset, BadImage, BadModelFile, FaceError, N
 from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
 from minidl.faces.model_file import read_model, write_model
 from minidl.faces.models import NETWORKS, NetworkClassifier
+from minidl.faces.patterns import LocalBinaryPatterns
 from minidl.faces.training import History
 
-Classifier: TypeAlias = Eigenfaces | Fisherfaces | NetworkClassifier
+Classical: TypeAlias = Eigenfaces | Fisherfaces | LocalBinaryPatterns
+Classifier: TypeAlias = Classical | NetworkClassifier
 
-CLASSICAL: Final[dict[str, type[Eigenfaces] | type[Fisherfaces]]] = {"eigen": Eigenfaces, "fisher": Fisherfaces}
+CLASSICAL: Final[dict[str, type[Classical]]] = {"eigen": Eigenfaces, "fisher": Fisherfaces, "lbp": LocalBinaryPatterns}
 MODELS: Final = (*NETWORKS, *CLASSICAL)
 """The names of all models."""
 
@@ -30,7 +32,9 @@ class FaceRecognizer:
     """Learns who is who from labelled faces, and then names faces (closed set) or describes them by embeddings.
 
     Arguments:
-        model: one of `MODELS`: "cnn" (a convolutional network), "eigen" (PCA) or "fisher" (PCA and LDA).
+        model: one of `MODELS`: the networks "cnn", "resnet" (convolution), "rnn", "lstm", "gru" (rows as a sequence),
+            "cnn-lstm" (columns of a feature map as a sequence), "attention", "vit" (patches as tokens); or, without
+            a network, "eigen" (PCA), "fisher" (PCA and LDA), "lbp" (local binary patterns).
         image_size: (rows, columns) of every image.
         device: "cpu" or "cuda", for networks.
         seed: of everything random; the same images and seed give the same recognizer, bit for bit.
@@ -89,10 +93,7 @@ class FaceRecognizer:
     @property
     def parameter_count(self) -> int:
         """How many numbers were learned, the embeddings of the training images not counted."""
-        if isinstance(self._fitted, NetworkClassifier):
-            return self._fitted.parameter_count
-        state = self._fitted.state()
-        return int(state["mean"].size + state["components"].size)
+        return self._fitted.parameter_count
 
     @property
     def history(self) -> History:
@@ -204,13 +205,7 @@ class FaceRecognizer:
         """
         classifier, grey = self._fitted, grey_images(images, self.image_size)
         codes = codes_of(plain_labels(labels, len(grey)), {person: k for k, person in enumerate(self._people)})
-        if isinstance(classifier, NetworkClassifier):
-            known, shown = classifier.gallery
-        else:
-            state = classifier.state()
-            length = np.linalg.norm(state["gallery"], axis=1, keepdims=True)
-            known = np.asarray(state["gallery"] / np.where(length > 0, length, 1), np.float32)
-            shown = state["labels"]
+        known, shown = classifier.gallery
         scores = classifier.represent(grey) @ known.T
         found = metrics.report(codes, classifier.predict(grey), scores, shown)
         return replace(

@@ -37,6 +37,10 @@ SEVERAL: Final = Augmentation(elastic=0.03)
 other two, never by test images."""
 SINGLE: Final = replace(SEVERAL, turn=15.0, nod=8.0)
 """For one image a person."""
+MILD: Final = Augmentation(shift=0.04, scale=0.07, rotation=6.0, elastic=0.02, erased=0.0)
+"""For networks to which a pixel is tied to its place: patches as tokens."""
+MILD_SINGLE: Final = replace(MILD, turn=15.0, nod=8.0)
+"""For those, with one image a person."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -15,9 +16,13 @@ from minidl.autograd import no_grad
 from minidl.backend import Array, Device, Generator
 from minidl.faces.errors import BadImage, BadModelFile, NotFitted
 from minidl.faces.models.cnn import FaceCNN
+from minidl.faces.models.cnn_lstm import FaceCNNLSTM
 from minidl.faces.models.network import FaceNetwork
+from minidl.faces.models.patches import FaceAttention, FaceViT
+from minidl.faces.models.resnet import FaceResNet
+from minidl.faces.models.rows import FaceRows
 from minidl.faces.normalise import area_mean, local_contrast
-from minidl.faces.training import History, Plan, Recipe, progress_bar, train
+from minidl.faces.training import MILD, MILD_SINGLE, History, Plan, Recipe, progress_bar, train
 from minidl.kernels.threads import single_threaded_blas
 from minidl.tensor import Tensor
 
@@ -26,12 +31,23 @@ class Kind(NamedTuple):
     """A kind of network: how it is made, from the number of people, the size of its input and a source of first
     weights, and how it is trained."""
 
-    build: Callable[[int, tuple[int, int], Generator], FaceNetwork]
+    network: Callable[..., FaceNetwork]
     recipe: Recipe
+
+    def build(self, people: int, size: tuple[int, int], generator: Generator) -> FaceNetwork:
+        """A network with new weights."""
+        return self.network(people, size, generator=generator)
 
 
 NETWORKS: Final[dict[str, Kind]] = {
-    "cnn": Kind(lambda people, size, generator: FaceCNN(people, size, generator=generator), Recipe()),
+    "cnn": Kind(FaceCNN, Recipe()),
+    "resnet": Kind(FaceResNet, Recipe()),
+    "rnn": Kind(partial(FaceRows, reader="rnn"), Recipe(learning_rate=1e-3)),
+    "lstm": Kind(partial(FaceRows, reader="lstm"), Recipe(learning_rate=2e-3)),
+    "gru": Kind(partial(FaceRows, reader="gru"), Recipe(learning_rate=2e-3)),
+    "cnn-lstm": Kind(FaceCNNLSTM, Recipe(learning_rate=2e-3)),
+    "attention": Kind(FaceAttention, Recipe(500, 32, 1.5e-3, 0.1, several=MILD, single=MILD_SINGLE)),
+    "vit": Kind(FaceViT, Recipe(500, 32, 1.5e-3, 0.1, several=MILD, single=MILD_SINGLE)),
 }
 """All kinds by name."""
 INPUT_PIXELS: Final = 56 * 46
