@@ -1,7 +1,7 @@
 """Arithmetic on plain arrays, without gradients.
 
-Three rooms hold the same functions: `reference` (loops, the oracle of the tests), `portable` (NumPy or CuPy
-expressions) and `cpu` (Numba on our own threads). `kernels_for(x)` picks one.
+Four rooms hold the same functions: `reference` (loops, the oracle of the tests), `portable` (NumPy or CuPy
+expressions), `cpu` (Numba on our own threads) and `gpu` (CUDA). `kernels_for(x)` picks one.
 """
 
 from minidl.kernels.geometry import Padding as Padding

@@ -1,4 +1,4 @@
-"""Which room computes: the loops of the reference, plain NumPy or CuPy, or the compiled kernels of the CPU."""
+"""Which room computes: the loops of the reference, plain NumPy or CuPy, or the kernels of the CPU or of the GPU."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def kernels_for(x: Any) -> ModuleType:
         return _rooms["cpu"]  # nearly always
     if choice == "reference":
         return _room("reference")
-    if choice == "numpy" or not isinstance(x, np.ndarray | np.generic):
+    if choice == "numpy":
         return _room("portable")
-    return _room("cpu")
+    return _room("cpu" if isinstance(x, np.ndarray | np.generic) else "gpu")
 
 
 def _room(name: str) -> ModuleType:

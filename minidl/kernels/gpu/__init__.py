@@ -1,0 +1,30 @@
+"""The same functions as CUDA kernels of our own, for arrays on a GPU; other dtypes go to `portable`.
+
+One `.cu` file an idea, its formula at the top; `launcher` starts them. No kernel adds floats atomically: sums are made
+in an order that does not change, so that two runs give the same bits.
+"""
+
+from minidl.kernels.gpu.unfold import col2im as col2im
+from minidl.kernels.gpu.unfold import im2col as im2col
+from minidl.kernels.portable.convolution import conv2d as conv2d
+from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
+from minidl.kernels.portable.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
+from minidl.kernels.portable.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
+from minidl.kernels.portable.gru import gru_steps as gru_steps
+from minidl.kernels.portable.gru import gru_steps_grad as gru_steps_grad
+from minidl.kernels.portable.linalg import matmul as matmul
+from minidl.kernels.portable.normalization import batch_norm as batch_norm
+from minidl.kernels.portable.normalization import batch_norm_grad as batch_norm_grad
+from minidl.kernels.portable.normalization import batch_norm_stats as batch_norm_stats
+from minidl.kernels.portable.pooling import avg_pool2d as avg_pool2d
+from minidl.kernels.portable.pooling import avg_pool2d_grad as avg_pool2d_grad
+from minidl.kernels.portable.pooling import gather_windows as gather_windows
+from minidl.kernels.portable.pooling import max_pool2d as max_pool2d
+from minidl.kernels.portable.pooling import scatter_windows as scatter_windows
+from minidl.kernels.portable.rectify import relu as relu
+from minidl.kernels.portable.rectify import relu_grad as relu_grad
+from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
+from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
+from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps
+from minidl.kernels.portable.recurrent import rnn_steps_grad as rnn_steps_grad

@@ -1,0 +1,211 @@
+"""Starting kernels: the one place that compiles them, checks what they are given, and hands it to the GPU.
+
+    UNFOLD = Kernel("unfold.cu", "im2col", FLOATS)
+    UNFOLD[x.dtype](blocks=(n, 1, 1), threads=(256, 1, 1), x, cols, windows)
+
+What each argument must be stands in the `.cu` file. The arrays lie in order (C-contiguous), on one device, and are
+read and written there, on CuPy's current stream. Whoever has no GPU may put another `Loader` in CuPy's place: the
+tests put an emulator there, and run everything above this file unchanged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minidl.backend import Array, array_module
+from minidl.kernels.gpu.source import NAMES, TYPES, Declaration, Parameter, declarations, structs, text
+
+Sizes: TypeAlias = tuple[int, ...]
+"""Up to three sizes, of a grid in blocks or of a block in threads."""
+
+Compiled: TypeAlias = Callable[[Sizes, Sizes, tuple[Any, ...]], object]
+"""A kernel ready to be started: (grid, block, arguments)."""
+
+Loader: TypeAlias = Callable[[str, str], Compiled]
+"""What compiles: (file, instance of a template) to a kernel."""
+
+FLOATS = ("float", "double", "__half")
+"""The types of numbers that kernels compute with."""
+
+OPTIONS = ("-std=c++17",)
+"""Options of the compiler; no fast mathematics: infinities and nans are numbers here."""
+
+LARGEST = np.iinfo(np.int32).max
+"""The largest size or index along one axis; positions in memory are 64-bit."""
+
+MOST_BLOCKS = (LARGEST, 65535, 65535)
+"""How many blocks a grid may have along x, y and z; kernels loop where there is more to do."""
+
+_kernels: list[Kernel] = []
+_compiled: dict[tuple[Any, ...], Compiled] = {}
+
+
+def _load_with_cupy(file: str, instance: str) -> Compiled:
+    cupy = sys.modules["cupy"]
+    module = cupy.RawModule(code=text(file), options=OPTIONS, name_expressions=(instance,))
+    kernel: Compiled = module.get_function(instance)
+    return kernel
+
+
+_loader: Loader = _load_with_cupy
+
+
+@contextmanager
+def loaded_by(loader: Loader) -> Iterator[None]:
+    """Compile and start kernels in another way inside the `with` block, in all threads."""
+    global _loader
+    before, _loader = _loader, loader
+    try:
+        yield
+    finally:
+        _loader = before
+
+
+def every_kernel() -> list[Kernel]:
+    """All kernels that modules have declared so far."""
+    return list(_kernels)
+
+
+class Kernel:
+    """A kernel of a `.cu` file, a template that is instantiated for types of numbers and sizes of tiles.
+
+    Arguments:
+        file: the `.cu` file in this folder.
+        name: of the kernel.
+        *choices: for each template parameter, what may stand there.
+    """
+
+    def __init__(self, file: str, name: str, *choices: Sequence[str | int]) -> None:
+        self.file, self.name = file, name
+        self.choices = [tuple(map(str, choice)) for choice in choices]
+        _kernels.append(self)
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the file says about it."""
+        return declarations(self.file)[self.name]
+
+    def instances(self) -> list[str]:
+        """Every instance that is ever started, as CUDA C++ writes it: "im2col<float>"."""
+        return [self._instance(values) for values in product(*self.choices)]
+
+    def _instance(self, values: Sequence[str]) -> str:
+        return f"{self.name}<{', '.join(values)}>"
+
+    def __call__(self, template: tuple[Any, ...], blocks: Sizes, threads: Sizes, *arguments: Any) -> None:
+        """Start it.
+
+        Arguments:
+            template: a dtype or number for each template parameter.
+            blocks, threads: the sizes of the grid and of a block; nothing happens if one is 0.
+            *arguments: arrays, numbers, named tuples; None is no array.
+
+        Raises:
+            TypeError, ValueError: an argument is not what the kernel asks for.
+            OverflowError: a number does not fit.
+        """
+        if 0 in blocks:
+            return
+        values = tuple([NAMES[v] if isinstance(v, np.dtype) else str(v) for v in template])
+        instance = self._instance(values)
+        for value, choice in zip(values, self.choices, strict=True):
+            if value not in choice:
+                raise TypeError(f"{instance}: not among the kernels that are compiled, {', '.join(choice)}")
+        declaration = self.declaration
+        if len(arguments) != len(declaration.parameters):
+            raise TypeError(f"{instance}: takes {len(declaration.parameters)} arguments, got {len(arguments)}")
+        types = declaration.types(values)
+        device = _one_device(instance, arguments)
+        passed = [
+            _passed(self.file, instance, p, types.get(p.type, p.type), argument)
+            for p, argument in zip(declaration.parameters, arguments, strict=True)
+        ]
+        for size, most in zip(blocks, MOST_BLOCKS, strict=False):
+            if size > most:
+                raise ValueError(f"{instance}: a grid of {blocks} blocks is larger than {MOST_BLOCKS}")
+        key = (_loader, device, instance)
+        kernel = _compiled.get(key)
+        with nullcontext() if device is None else sys.modules["cupy"].cuda.Device(device):
+            if kernel is None:
+                kernel = _compiled[key] = _loader(self.file, instance)
+            kernel(tuple(map(int, blocks)), tuple(map(int, threads)), tuple(passed))
+
+
+def _one_device(instance: str, arguments: Sequence[Any]) -> Any:
+    devices = {getattr(a.device, "id", 0) for a in arguments if _is_array(a) and not isinstance(a, np.ndarray)}
+    if len(devices) > 1:
+        raise ValueError(f"{instance}: the arrays lie on several devices, cuda:{', cuda:'.join(map(str, devices))}")
+    return devices.pop() if devices else None
+
+
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "dtype") and hasattr(x, "shape") and not isinstance(x, np.generic)
+
+
+def _passed(file: str, instance: str, p: Parameter, kind: str, argument: Any) -> Any:
+    """The argument as CuPy passes it on: an array, a NumPy number, or a struct by value."""
+    if p.is_pointer:
+        return _array(instance, p, kind, argument)
+    if kind in TYPES:
+        return _number(instance, p, TYPES[kind], argument)
+    dtype = structs(file)[kind]
+    assert dtype.names is not None
+    struct = np.zeros((), dtype)
+    for name in dtype.names:
+        struct[name] = _number(instance, p, dtype[name], getattr(argument, name))
+    return struct
+
+
+def _array(instance: str, p: Parameter, kind: str, x: Any) -> Any:
+    if x is None:
+        return np.uint64(0)
+    if not _is_array(x):
+        raise TypeError(f"{instance}: {p.name} must be an array of {TYPES[kind].name}, got {type(x).__name__}")
+    if x.dtype != TYPES[kind]:
+        raise TypeError(f"{instance}: {p.name} must be an array of {TYPES[kind].name}, got {x.dtype.name}")
+    if not x.flags.c_contiguous:
+        raise ValueError(f"{instance}: {p.name} of shape {x.shape} does not lie in order (strides {x.strides})")
+    if not p.is_const and isinstance(x, np.ndarray) and not x.flags.writeable:
+        raise ValueError(f"{instance}: {p.name} is written to, but may only be read")
+    return x
+
+
+def _number(instance: str, p: Parameter, dtype: np.dtype[Any], value: Any) -> Any:
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise OverflowError(f"{instance}: {p.name} gets {value}, which does not fit into {dtype.name}")
+    return dtype.type(value)
+
+
+# ── what every room of kernels needs ──────────────────────────────────────────────────────────────
+
+
+def ready(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
+    """The array in order and of a dtype, as kernels want it: x itself, or a copy."""
+    y: Array = array_module(x).ascontiguousarray(x, dtype=x.dtype if dtype is None else dtype)
+    return y.reshape(x.shape)
+
+
+def is_float(*arrays: Array | None) -> bool:
+    """Whether the kernels compute with these dtypes; complex numbers and integers go to the portable room."""
+    return all(x is None or x.dtype in _FLOAT_DTYPES for x in arrays)
+
+
+_FLOAT_DTYPES = frozenset(TYPES[name] for name in FLOATS)
+
+
+def spread(count: int, threads: int = 256, most: int = 1 << 20) -> tuple[Sizes, Sizes]:
+    """A grid for `count` independent items, one thread each as far as there are blocks; kernels loop over the rest."""
+    return (min(-(-count // threads), most),), (threads,)
+
+
+def planes(count: int, size: int, threads: int = 256) -> tuple[Sizes, Sizes]:
+    """A grid for `count` planes of `size` items: y counts planes, x items; kernels loop over the rest of either."""
+    return (-(-size // threads), min(count, MOST_BLOCKS[1])), (threads,)
