@@ -7,12 +7,14 @@ while other work held the machine can be told apart.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.workloads import Workloads
+from benchmarks.catalogue import ENGINES
+from benchmarks.workloads import Step, Workloads
 
 
 def waited() -> float:
@@ -27,19 +29,23 @@ def waited() -> float:
     return total * 1e-9
 
 
+def builders(name: str, threads: int) -> dict[str, Callable[[], Step]]:
+    """What one engine can be asked, with so many threads."""
+    engine = ENGINES[name]
+    if engine.package in ("minidl", "torch"):
+        pool = importlib.import_module({"torch": "torch", "minidl": "minidl.kernels.threads"}[engine.package])
+        pool.set_num_threads(threads)
+        return Workloads(engine.package, engine.setting).builders()
+    if hasattr(os, "sched_setaffinity"):  # the others use every processor they may
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    found: dict[str, Callable[[], Step]] = importlib.import_module(f"benchmarks.peers_{engine.package}").builders()
+    return found
+
+
 def main() -> None:
     """Serve one peer until the input ends."""
-    peer, threads = sys.argv[1], int(sys.argv[2])
-    if peer == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-    if peer == "minidl":
-        from minidl.kernels import threads as pool
-
-        pool.set_num_threads(threads)
-    workloads = Workloads(peer).builders()
-    built: dict[str, Callable[[], object]] = {}
+    workloads = builders(sys.argv[1], int(sys.argv[2]))
+    built: dict[str, Step] = {}
     for line in sys.stdin:
         name, count = line.split()
         if name not in workloads:

@@ -1,22 +1,52 @@
 """The workloads, written once: the same text runs on minidl and on PyTorch, because the names are the same.
 
-`workloads(engine)` takes the package (`minidl` or `torch`) and gives, for each name, a function that builds
-everything and returns one step.
+`Workloads(engine).builders()` gives, for each name, a function that builds everything and returns one step. JAX,
+DeZero and autograd have names of their own and modules of their own (`peers_*.py`), for the workloads they can do.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 Step: TypeAlias = Callable[[], object]
 
 
-class Workloads:
-    """The workloads on one engine."""
+CONVOLUTIONS = {
+    # name: (channels in, channels out, height, width, window, stride, padding), batches of 32
+    "conv-first": (1, 32, 112, 92, 3, 1, 0),
+    "conv-rgb": (3, 32, 96, 112, 3, 1, 0),
+    "conv-32-64": (32, 64, 55, 45, 3, 1, 0),
+    "conv-64-128": (64, 128, 26, 21, 3, 1, 0),
+    "conv-64-64": (64, 64, 56, 56, 3, 1, 1),
+    "conv-1x1": (64, 128, 56, 56, 1, 1, 0),
+    "conv-5x5": (32, 64, 28, 28, 5, 1, 2),
+    "conv-stride-2": (64, 128, 56, 56, 3, 2, 1),
+}
+PASSES = ("forward", "input", "weight")
+SWEEPS = {
+    "batch": (1, 2, 4, 8, 16, 32, 64),
+    "time": (8, 16, 32, 64, 128, 256),
+    "tokens": (32, 64, 128, 256, 512, 1024),
+    "channels": (1, 3, 8, 16, 32, 64, 96),
+    "depth": (10, 100, 1000, 10000),
+}
+"""Sizes at which a workload is measured to see how its cost grows."""
 
-    def __init__(self, engine: str) -> None:
+
+class Workloads:
+    """The workloads on one engine.
+
+    Arguments:
+        engine: the package, "minidl" or "torch".
+        setting: for PyTorch, "" (its defaults), "channels-last" (networks of images in that layout) or "compile"
+            (networks through torch.compile).
+    """
+
+    def __init__(self, engine: str, setting: str = "") -> None:
+        self.setting = setting
         self.dl: Any = importlib.import_module(engine)
         self.nn: Any = importlib.import_module(f"{engine}.nn")
         self.F: Any = importlib.import_module(f"{engine}.nn.functional")
@@ -32,6 +62,12 @@ class Workloads:
             nn.Flatten(), nn.Linear(128 * 12 * 9, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 40),
         )  # fmt: skip
 
+    def tuned(self, model: Any, x: Any) -> tuple[Any, Any]:
+        """The network and its images as the setting wants them."""
+        if self.setting == "channels-last":
+            return model.to(memory_format=self.dl.channels_last), x.to(memory_format=self.dl.channels_last)
+        return (self.dl.compile(model), x) if self.setting == "compile" else (model, x)
+
     def training_step(self, model: Any, x: Any, labels: Any, optimizer: Any) -> Step:
         """Forward, loss, backward, update."""
 
@@ -42,13 +78,14 @@ class Workloads:
 
         return step
 
-    def train_face_cnn(self) -> Step:
-        model, labels = self.face_cnn(), self.dl.randint(0, 40, (32,))
+    def train_face_cnn(self, batch: int = 32) -> Step:
+        model, labels = self.face_cnn(), self.dl.randint(0, 40, (batch,))
         optimizer = self.optim.Adam(model.parameters(), lr=1e-3)
-        return self.training_step(model, self.dl.randn(32, 1, 112, 92), labels, optimizer)
+        model, x = self.tuned(model, self.dl.randn(batch, 1, 112, 92))
+        return self.training_step(model, x, labels, optimizer)
 
     def infer_face_cnn(self, batch: int) -> Step:
-        model, x = self.face_cnn().eval(), self.dl.randn(batch, 1, 112, 92)
+        model, x = self.tuned(self.face_cnn().eval(), self.dl.randn(batch, 1, 112, 92))
 
         def step() -> None:
             with self.dl.no_grad():
@@ -61,6 +98,21 @@ class Workloads:
         model = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16))
         labels, optimizer = self.dl.randint(0, 16, (16,)), self.optim.SGD(model.parameters(), lr=1e-2)
         return self.training_step(model, self.dl.randn(16, 16), labels, optimizer)
+
+    def convolution(self, name: str, which: str) -> Step:
+        """One convolution: its forward pass, its gradient for the input, or that for the weight."""
+        C, O, H, W, k, stride, padding = CONVOLUTIONS[name]
+        x, w = self.dl.randn(32, C, H, W), self.dl.randn(O, C, k, k)
+
+        def forward(x: Any = x, w: Any = w) -> Any:
+            return self.F.conv2d(x, w, None, stride, padding)
+
+        if which == "forward":
+            return forward
+        wanted = (x if which == "input" else w).requires_grad_()
+        y = forward()
+        gy = self.dl.randn(*y.shape)
+        return lambda: self.dl.autograd.grad(y, [wanted], gy, retain_graph=True)
 
     def both_passes(self, layer: Any, *inputs: Any) -> Step:
         """Forward, and the gradients of every parameter and of every floating input for a given gradient."""
@@ -80,13 +132,13 @@ class Workloads:
         """Normal numbers that a gradient is wanted of."""
         return self.dl.randn(*shape, requires_grad=True)
 
-    def recurrent(self, kind: str) -> Step:
+    def recurrent(self, kind: str, T: int = 112) -> Step:
         layer = getattr(self.nn, kind)(92, 128)
-        return self.both_passes(lambda x, *_: layer(x)[0], self.drawn(112, 32, 92), *layer.parameters())
+        return self.both_passes(lambda x, *_: layer(x)[0], self.drawn(T, 32, 92), *layer.parameters())
 
-    def attend(self, T: int) -> Step:
+    def attend(self, T: int, batch: int = 32) -> Step:
         layer = self.nn.MultiheadAttention(128, 4, batch_first=True)
-        x = self.drawn(32, T, 128)
+        x = self.drawn(batch, T, 128)
         return self.both_passes(lambda x, *_: layer(x, x, x, need_weights=False)[0], x, *layer.parameters())
 
     def cross_entropy(self) -> Step:
@@ -113,6 +165,38 @@ class Workloads:
             parameter.grad = self.dl.randn(100, 1000)
         return getattr(self.optim, optimizer)(parameters, lr=1e-3, **options).step
 
+    def deep(self, depth: int) -> Step:
+        """A chain of so many multiplications of 16 numbers, forward and backward: what the tape costs."""
+        x = self.drawn(16)
+
+        def step() -> None:
+            y = x
+            for _ in range(depth):
+                y = y * 0.5
+            self.dl.autograd.grad(y.sum(), [x])
+
+        return step
+
+    def growing(self) -> dict[str, Callable[[], Step]]:
+        """Workloads of growing size, `sweep/size`."""
+        found: dict[str, Callable[[], Step]] = {}
+        for n in SWEEPS["batch"]:
+            found[f"batch/{n}"] = partial(self.train_face_cnn, n)
+        for n in SWEEPS["time"]:
+            found[f"time/{n}"] = partial(self.recurrent, "GRU", n)
+        for n in SWEEPS["tokens"]:
+            found[f"tokens/{n}"] = partial(self.attend, n, 4)
+        for n in SWEEPS["channels"]:
+            found[f"channels/{n}"] = partial(self.wide_convolution, n)
+        for n in SWEEPS["depth"]:
+            found[f"depth/{n}"] = partial(self.deep, n)
+        return found
+
+    def wide_convolution(self, channels: int) -> Step:
+        """A 3×3 convolution of 16 images 28×28 with as many channels out as in, forward and backward."""
+        layer = self.nn.Conv2d(channels, channels, 3, padding=1)
+        return self.both_passes(lambda x, *_: layer(x), self.drawn(16, channels, 28, 28), *layer.parameters())
+
     def builders(self) -> dict[str, Callable[[], Step]]:
         """What there is to measure, by name."""
         return {
@@ -120,6 +204,8 @@ class Workloads:
             "face-cnn-infer-1": lambda: self.infer_face_cnn(1),
             "face-cnn-infer-32": lambda: self.infer_face_cnn(32),
             "mlp": self.train_mlp,
+            **self.growing(),
+            **{f"{name}-{which}": partial(self.convolution, name, which) for name in CONVOLUTIONS for which in PASSES},
             "rnn": lambda: self.recurrent("RNN"),
             "gru": lambda: self.recurrent("GRU"),
             "lstm": lambda: self.recurrent("LSTM"),

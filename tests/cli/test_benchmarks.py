@@ -1,0 +1,71 @@
+"""The benchmarks run as the README says, and what they print and store are the figures of one run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("numba")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def benchmarks(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+
+def test_a_workload_alone_gives_a_row_and_a_file_and_a_second_run_adds_to_it(tmp_path: Path) -> None:
+    for name in ("mlp", "depth/10"):
+        run = benchmarks(name, "--peers", "", "--budget", "0.02", "--threads", "1", "--out", str(tmp_path))
+        if name == "mlp":
+            assert run.returncode == 0, run.stderr
+            assert "training step of a 16–16–16 network" in run.stdout
+        else:
+            assert run.returncode == 2
+            assert "'depth/10' is none of" in run.stderr
+    (file,) = tmp_path.iterdir()
+    stored = json.loads(file.read_text())
+    row = stored["figures"]["mlp"]["minidl"]
+    assert 0 < row["q1"] <= row["median"] <= row["q3"] < 1
+    assert stored["threads"] == 1
+
+
+def test_operations_and_bytes_of_a_convolution_are_those_of_its_loops() -> None:
+    from benchmarks.roofline import work
+    from benchmarks.workloads import CONVOLUTIONS
+
+    C, O, H, W, k, stride, padding = CONVOLUTIONS["conv-stride-2"]
+    places = [
+        (i, j)
+        for i in range(-padding, H + padding - k + 1, stride)
+        for j in range(-padding, W + padding - k + 1, stride)
+    ]
+    flops, traffic = work("conv-stride-2")
+    assert flops == 2 * 32 * O * len(places) * C * k * k
+    assert traffic == 4 * (32 * C * H * W + 32 * O * len(places) + O * C * k * k)
+
+
+def test_the_measured_peak_and_bandwidth_are_those_of_a_machine() -> None:
+    from benchmarks.machine import bandwidth, peak_gflops
+
+    assert 2 < peak_gflops(1) < 1000
+    assert 0.2 < bandwidth(1, megabytes=32) < 1000
+
+
+def test_the_pictures_are_drawn(tmp_path: Path) -> None:
+    from benchmarks.pictures import draw_roofline, draw_scaling
+    from benchmarks.workloads import SWEEPS
+
+    row = {"median": 1e-3, "q1": 0.9e-3, "q3": 1.1e-3}
+    sweeps = {name: {str(n): {"minidl": row, "torch": row} for n in sizes} for name, sizes in SWEEPS.items()}
+    assert draw_scaling({**sweeps, "threads": {"1": {"minidl": row}}}, tmp_path).stat().st_size > 10_000
+    point = {"intensity": 30.0, "gflops": 100.0}
+    points = {"peak": 200.0, "bandwidth": 20.0, "convolutions": {"conv-first-forward": point}}
+    assert draw_roofline(points, tmp_path).stat().st_size > 10_000
