@@ -12,5 +12,10 @@ from minidl.faces import errors as errors
 from minidl.faces import metrics as metrics
 from minidl.faces import protocol as protocol
 from minidl.faces.errors import FaceError as FaceError
+from minidl.faces.errors import NoFaceFound as NoFaceFound
 from minidl.faces.normalise import normalise as normalise
+from minidl.faces.photographs import Box as Box
+from minidl.faces.photographs import align as align
+from minidl.faces.photographs import detect as detect
+from minidl.faces.photographs import faces_in as faces_in
 from minidl.faces.recognizer import FaceRecognizer as FaceRecognizer

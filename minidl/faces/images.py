@@ -101,6 +101,52 @@ def decode_image(data: bytes, name: str = "the image", color: bool = False) -> P
     return to_grey(pixels)
 
 
+def pixels_of(photo: str | PathLike[str] | Array) -> Pixels:
+    """A photograph, however it came, as grey or colour pixels.
+
+    Arguments:
+        photo: the path of an image file (see `read_image`), or an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) in
+            the order red, green, blue, alpha: uint8, uint16 (16 bits become 8) or floating in 0..1.
+
+    Returns:
+        uint8 (h, w) or (h, w, 3); of a file always (h, w, 3). What is transparent lies on white.
+
+    Raises:
+        BadImage: the file or the array is no picture, or has more than 50 megapixels.
+        MissingLibrary: the format of the file needs OpenCV.
+
+    >>> pixels_of(np.array([[0.0, 0.5, 1.0]])).tolist(), pixels_of(np.full((1, 1, 4), 65535, np.uint16)).tolist()
+    ([[0, 128, 255]], [[[255, 255, 255]]])
+    """
+    if isinstance(photo, str | PathLike):
+        return read_image(photo, color=True)
+    try:
+        x = np.asarray(photo)
+    except ValueError as error:
+        raise BadImage("a photograph must be a path or one array of pixels, but its rows differ in length") from error
+    if not (x.ndim == 2 or (x.ndim == 3 and x.shape[2] in (1, 3, 4))) or not x.size:
+        raise BadImage(
+            f"a photograph must be a path or an array (h, w), (h, w, 3) or (h, w, 4), but its shape is {x.shape}"
+        )
+    if x.shape[0] * x.shape[1] > MOST_PIXELS:
+        raise BadImage(
+            f"the photograph has {x.shape[1]}×{x.shape[0]} pixels, and the limit is "
+            f"{MOST_PIXELS / 1e6:.0f} megapixels: make it smaller"
+        )
+    if x.dtype == np.uint16:
+        x = ((x.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif x.dtype.kind == "f":
+        low, high = float(x.min()), float(x.max())  # NaN fails both comparisons
+        if not (low >= 0 and high <= 1):
+            raise BadImage(f"a floating photograph has grey levels in 0..1, but these go from {low:g} to {high:g}")
+        x = (x * 255 + 0.5).astype(np.uint8)
+    elif x.dtype != np.uint8:
+        raise BadImage(f"a photograph must be uint8, uint16 or floating in 0..1, but it is {x.dtype}")
+    if x.ndim == 3 and x.shape[2] == 1:
+        x = x[:, :, 0]
+    return np.ascontiguousarray(_on_white(x) if x.ndim == 3 and x.shape[2] == 4 else x)
+
+
 def to_grey(images: Array) -> Pixels:
     """Brightness of colour images, by the weights of ITU-R BT.601; grey images are returned as they are.
 
@@ -152,7 +198,7 @@ def resize(image: Array, size: tuple[int, int]) -> Pixels:
     tall, wide = min(h, max(1, round(w * rows / columns))), min(w, max(1, round(h * columns / rows)))
     top, left = (h - tall) // 2, (w - wide) // 2
     cut = np.ascontiguousarray(image[top : top + tall, left : left + wide])
-    cv2 = _opencv("resizing an image")
+    cv2 = opencv("resizing an image")
     way = cv2.INTER_AREA if rows <= tall and columns <= wide else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(cut, (columns, rows), interpolation=way), np.uint8)
 
@@ -197,7 +243,7 @@ def _samples(data: bytes, header: Header) -> Pixels | None:
 
 def _decoded(data: bytes, header: Header, name: str) -> Pixels | None:
     """The pixels by OpenCV, in red, green, blue; None if it cannot."""
-    cv2 = _opencv(f"reading {header.kind} files")
+    cv2 = opencv(f"reading {header.kind} files")
     with _quiet(cv2):
         encoded = np.frombuffer(data, np.uint8)
         try:
@@ -214,12 +260,25 @@ def _decoded(data: bytes, header: Header, name: str) -> Pixels | None:
     if found.dtype != np.uint8:
         raise BadImage(f"{name} holds {found.dtype} numbers, not 8 or 16 bit grey levels: export it as png")
     if found.ndim == 3 and found.shape[2] == 4:
-        alpha = found[..., 3:].astype(np.uint32)
-        found = ((found[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        found = _on_white(found)
     return np.asarray(found if found.ndim == 2 else found[..., ::-1], np.uint8)
 
 
-def _opencv(purpose: str) -> ModuleType:
+def _on_white(x: Array) -> Pixels:
+    """The first three channels, as much as the fourth (alpha) lets them be seen, before white."""
+    alpha = x[..., 3:].astype(np.uint32)
+    return np.asarray((x[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255, np.uint8)
+
+
+def opencv(purpose: str) -> ModuleType:
+    """OpenCV, imported at first use.
+
+    Arguments:
+        purpose: what needs it, for the message.
+
+    Raises:
+        MissingLibrary: it is not installed.
+    """
     try:
         import cv2
     except ImportError as error:
