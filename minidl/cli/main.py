@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from minidl import __version__
-from minidl.cli import faces, info, warm_up
+from minidl.cli import faces, info, lesson, warm_up
 from minidl.faces.errors import FaceError
+from minidl.teaching.errors import LessonError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="command")
     faces.add_to(commands)
     info.add_to(commands)
+    lesson.add_to(commands)
     warm_up.add_to(commands)
     return root
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         if sys.stdout is not None:  # it is None where the shell closed it
             sys.stdout.flush()
-    except (FaceError, OSError) as error:
+    except (FaceError, LessonError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of the pipe went away: not an error of ours
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0

@@ -1,0 +1,40 @@
+"""Text cells as HTML: Markdown with formulas, rendered when the page is built."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from minidl import player
+from minidl.teaching.errors import LessonError
+
+
+def html(text: str) -> str:
+    """Markdown with $…$ and $$…$$ as HTML with MathML; raw HTML in it is shown, not obeyed."""
+    rendered: str = _renderer().render(text)
+    return rendered
+
+
+@functools.cache
+def _renderer() -> Any:
+    try:
+        from markdown_it import MarkdownIt
+        from mdit_py_plugins.dollarmath import dollarmath_plugin
+    except ImportError as error:
+        raise LessonError(f"pages need {error.name}, which is not installed: pip install 'minidl[lessons]'") from None
+
+    def formula(latex: str, options: dict[str, Any]) -> str:
+        return player.mathml(latex.strip(), display=bool(options.get("display_mode")))
+
+    renderer = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
+    return renderer.use(dollarmath_plugin, renderer=formula, allow_space=False, double_inline=False)
+
+
+def highlighted(source: str) -> str:
+    """Python code as HTML with classes for keywords, strings, numbers and comments."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    colored: str = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
+    return colored

@@ -1,0 +1,149 @@
+"""The page of a lesson: one file that needs nothing else, with both languages, the knobs' variants and the players."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from importlib.resources import files
+
+from minidl import player
+from minidl.teaching import markdown, symbols
+from minidl.teaching.exercises import Exercise, Verdict, exercises
+from minidl.teaching.knobs import Knob
+from minidl.teaching.library import Lesson
+from minidl.teaching.percent import LANGUAGES, CodeCell, TextCell
+from minidl.teaching.running import Group, Outcome, Run, run, variants
+from minidl.teaching.strings import both, spans
+from minidl.teaching.tracing import Traced
+
+
+def page(lesson: Lesson, ways: str = "", progress: Callable[[str], None] = lambda text: None) -> str:
+    """Run a lesson, and make its page.
+
+    Arguments:
+        lesson: which.
+        ways: HTML of the links to other pages, where there are others.
+        progress: told what is being computed.
+    """
+    progress(lesson.id)
+    default = run(lesson)
+    groups = variants(lesson, default, lambda text: progress(f"{lesson.id}: {text}"))
+    body = _body(default, ways) + _variants(default, groups)
+    title = {lang: f"{lesson.id} · {lesson.title[lang]}" for lang in LANGUAGES}
+    return player.page_html(title=title, body=dressed(body), traces=[item.trace for item in default.items(Traced)])
+
+
+def dressed(body: str) -> str:
+    """A body with the lessons' style and script."""
+    assets = files("minidl.teaching") / "assets"
+    style, script = ((assets / name).read_text(encoding="utf-8") for name in ("lesson.css", "lesson.js"))
+    return f"<style>{style}</style>{body}<script>{script}</script>"
+
+
+def _body(default: Run, ways: str) -> str:
+    tasks = {each.id: each for each in exercises(default.lesson)}
+    parts, traces = [], 0
+    for i, outcome in enumerate(default.outcomes):
+        if isinstance(outcome.cell, TextCell):
+            parts.append(f'<section class="text" id="{outcome.cell.key}" data-slot="{i}">{_text(outcome)}</section>')
+            continue
+        parts.append(_code(outcome.cell))
+        knobs = [item for item in outcome.items if isinstance(item, Knob)]
+        if knobs:
+            note = f'<span class="note">{both("knobs.note")}</span>'
+            parts.append(f'<div class="knobs">{"".join(knob.html() for knob in knobs)}{note}</div>')
+        shown = []
+        for k, item in enumerate(outcome.items):
+            if isinstance(item, Knob):
+                continue
+            if isinstance(item, Traced):
+                shown.append(
+                    f'<div>{item.html()}<p class="stale" data-of="{i}.{k}" hidden>{both("trace.default")}</p>'
+                    f'<div class="player" data-trace="{traces}"></div></div>'
+                )
+                traces += 1
+            else:
+                shown.append(f'<div data-slot="{i}.{k}">{item.html()}</div>')
+                if isinstance(item, Verdict) and item.id in tasks:
+                    shown.append(_answers(tasks[item.id], default.lesson))
+        if shown:
+            parts.append(f'<div class="output">{"".join(shown)}</div>')
+    return f'<main class="lesson">{ways}{"".join(parts)}{ways}</main>'
+
+
+def _text(outcome: Outcome) -> str:
+    return "".join(f'<div lang="{lang}">{markdown.html(outcome.texts[lang])}</div>' for lang in LANGUAGES)
+
+
+def _code(cell: CodeCell) -> str:
+    block = f'<pre class="code"><code>{markdown.highlighted(cell.source)}</code></pre>'
+    if "setup" in cell.tags:
+        return f'<details class="setup"><summary>{both("page.setup")}</summary>{block}</details>'
+    return block
+
+
+def _answers(task: Exercise, lesson: Lesson) -> str:
+    """What a reader may unfold below an exercise: how to have an answer checked, the mistakes, the solution."""
+    command = f"minidl lesson check {lesson.id} {lesson.path.name}"
+    mistakes = "".join(
+        f'<tr><td><pre class="code"><code>{markdown.highlighted(_source(wrong.answer))}</code></pre></td>'
+        f"<td>{spans(wrong.hint)}{f' <small>{wrong.source}</small>' if wrong.source else ''}</td></tr>"
+        for wrong in task.wrong
+    )
+    solution = f'<pre class="code"><code>{markdown.highlighted(_source(task.solution))}</code></pre>'
+    return (
+        f'<p class="stale">{both("exercise.how")} <code>{symbols.escape(command)}</code></p>'
+        f'<details class="answers"><summary>{both("exercise.mistakes")}</summary>'
+        f'<table class="plain">{mistakes}</table></details>'
+        f'<details class="answers"><summary>{both("exercise.solution")}</summary>{solution}</details>'
+    )
+
+
+def _source(function: Callable[..., object]) -> str:
+    return inspect.cleandoc("\n" + inspect.getsource(function)) + "\n"
+
+
+def _variants(default: Run, groups: list[Group]) -> str:
+    """The pieces of the page that change with a knob, as data for its script."""
+    if not groups:
+        return ""
+    base = _pieces(default)
+    table = []
+    for group in groups:
+        pieces = [_pieces(each) for each in group.runs.values()]
+        changing = [name for name in base if any(each[name] != base[name] for each in pieces)]
+        traces = [name for name in base if name in _traces(default) and name in changing]
+        table.append(
+            {
+                "knobs": [knob.name for knob in group.knobs],
+                "variants": {",".join(map(str, at)): i for i, at in enumerate(group.runs)},
+                "slots": {name: [each[name] for each in pieces] for name in changing if name not in traces},
+                "traces": traces,
+            }
+        )
+    data = json.dumps({"groups": table}, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    return f'<script type="application/json" id="variants">{data}</script>'
+
+
+def _pieces(each: Run) -> dict[str, str]:
+    """HTML by slot; of a trace a piece that tells whether it differs."""
+    found = {}
+    for i, outcome in enumerate(each.outcomes):
+        if isinstance(outcome.cell, TextCell):
+            found[str(i)] = _text(outcome)
+        for k, item in enumerate(outcome.items):
+            if isinstance(item, Traced):
+                found[f"{i}.{k}"] = json.dumps(item.trace.to_json(), ensure_ascii=False)
+            elif not isinstance(item, Knob):
+                found[f"{i}.{k}"] = item.html()
+    return found
+
+
+def _traces(each: Run) -> set[str]:
+    return {
+        f"{i}.{k}"
+        for i, outcome in enumerate(each.outcomes)
+        for k, item in enumerate(outcome.items)
+        if isinstance(item, Traced)
+    }

@@ -1,0 +1,42 @@
+"""Names in LaTeX, for a terminal and for a page."""
+
+from __future__ import annotations
+
+import functools
+import html as _html
+import re
+
+from minidl import player
+
+GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "eta": "η", "theta": "θ",
+    "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ", "omega": "ω",
+    "Delta": "Δ", "Sigma": "Σ", "nabla": "∇", "partial": "∂", "odot": "⊙", "cdot": "·", "times": "×", "star": "⋆",
+    "le": "≤", "ge": "≥", "ne": "≠", "to": "→", "ell": "ℓ", "top": "ᵀ", "sqrt": "√", "log": "log", "exp": "exp",
+    "tanh": "tanh", "max": "max", "sum": "Σ",
+}  # fmt: skip
+ACCENTS = {"tilde": "̃", "hat": "̂", "bar": "̄", "dot": "̇"}
+ACCENT = re.compile(r"\\(tilde|hat|bar|dot)\s*(?:\{(\w)\}|(\w))")
+
+
+def plain(name: str) -> str:
+    r"""A symbol in LaTeX as a terminal can print it.
+
+    >>> plain(r"\\partial L/\\partial W_{hh}")
+    '∂L/∂W_hh'
+    """
+    name = ACCENT.sub(lambda match: (match[2] or match[3]) + ACCENTS[match[1]], name)
+    name = re.sub(r"\\(?:mathrm|text|operatorname|mathbf)\s*\{([^{}]*)\}", r"\1", name)
+    name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: GREEK.get(match[1], match[1]), name)
+    return re.sub(r"\\[,;! ]", " ", name).replace("{", "").replace("}", "")
+
+
+@functools.cache
+def html(name: str) -> str:
+    """A symbol in LaTeX as MathML; nothing for an empty name."""
+    return player.mathml(name) if name else ""
+
+
+def escape(text: str) -> str:
+    """Text for HTML."""
+    return _html.escape(text)
