@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -69,3 +70,28 @@ def test_the_pictures_are_drawn(tmp_path: Path) -> None:
     point = {"intensity": 30.0, "gflops": 100.0}
     points = {"peak": 200.0, "bandwidth": 20.0, "convolutions": {"conv-first-forward": point}}
     assert draw_roofline(points, tmp_path).stat().st_size > 10_000
+
+
+def test_every_step_of_the_walk_through_a_convolution_computes_the_same() -> None:
+    from benchmarks import one_convolution as walk
+
+    x, w, y = walk.operands()
+    n, o, i, j = np.random.default_rng(1).integers([0] * 4, y.shape, (20, 4)).T
+    expected = [
+        sum(
+            float(w[b, c, k, m]) * float(x[a, c, p + k, q + m])
+            for c in range(walk.C)
+            for k in range(walk.K)
+            for m in range(walk.K)
+        )
+        for a, b, p, q in zip(n, o, i, j, strict=True)
+    ]
+    for step in walk.STEPS:
+        if not step.piece:
+            y[:] = np.nan
+            step.run(x, w, y)
+            np.testing.assert_allclose(y[n, o, i, j], expected, rtol=1e-4, atol=1e-4, err_msg=step.name)
+    rates = walk.measured(budget=0.0)
+    text = walk.page(rates, (100.0, 200.0))
+    assert all(step.text(key) in text for step in walk.STEPS for key in ("title_en", "title_zh", "en", "zh"))
+    assert text.count("```python") == len(walk.STEPS) == len(rates)
