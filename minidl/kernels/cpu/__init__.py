@@ -5,6 +5,8 @@ from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_gra
 from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
+from minidl.kernels.cpu.gru import gru_steps as gru_steps
+from minidl.kernels.cpu.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.cpu.normalization import batch_norm as batch_norm
 from minidl.kernels.cpu.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.cpu.normalization import batch_norm_stats as batch_norm_stats
@@ -15,12 +17,10 @@ from minidl.kernels.cpu.pooling import max_pool2d as max_pool2d
 from minidl.kernels.cpu.pooling import scatter_windows as scatter_windows
 from minidl.kernels.cpu.rectify import relu as relu
 from minidl.kernels.cpu.rectify import relu_grad as relu_grad
+from minidl.kernels.cpu.recurrent import lstm_steps as lstm_steps
+from minidl.kernels.cpu.recurrent import lstm_steps_grad as lstm_steps_grad
+from minidl.kernels.cpu.recurrent import rnn_steps as rnn_steps
+from minidl.kernels.cpu.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
-from minidl.kernels.portable.gru import gru_steps as gru_steps
-from minidl.kernels.portable.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.portable.linalg import matmul as matmul
-from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
-from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
-from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps
-from minidl.kernels.portable.recurrent import rnn_steps_grad as rnn_steps_grad

@@ -85,6 +85,101 @@ def fma(builder: Any, a: Value, b: Value, c: Value) -> Value:
     return builder.call(function, [a, b, c])
 
 
+def sqrt(builder: Any, value: Value) -> Value:
+    """The square root of every lane."""
+    return builder.call(_declared(builder, f"llvm.sqrt.v{LANES}f32", _VECTOR, [_VECTOR]), [value])
+
+
+def times_power_of_two(builder: Any, value: Value, power: Value) -> Value:
+    """Every lane times 2ⁿ, n being the low bits of the number in `power`; the result must be a normal number."""
+    whole = ir.VectorType(ir.IntType(32), LANES)
+    n = builder.shl(builder.bitcast(power, whole), ir.Constant(whole, [23] * LANES))
+    return builder.bitcast(builder.add(builder.bitcast(value, whole), n), _VECTOR)
+
+
+def first_lanes(builder: Any, count: Value) -> Value:
+    """A mask of the lanes 0 … count − 1."""
+    lanes = ir.VectorType(_INDEX, LANES)
+    first = builder.insert_element(ir.Constant(lanes, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
+    zero = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    counts = builder.shuffle_vector(first, ir.Constant(lanes, ir.Undefined), zero)
+    return builder.icmp_signed("<", ir.Constant(lanes, list(range(LANES))), counts)
+
+
+def load_part(builder: Any, place: Value, mask: Value | None) -> Value:
+    """LANES numbers from a place; with a mask 0 in the lanes outside of it, and nothing is read there."""
+    if mask is None:
+        return load(builder, place)
+    place = builder.bitcast(place, _VECTOR.as_pointer())
+    kinds = [place.type, ir.IntType(32), mask.type, _VECTOR]
+    function = _declared(builder, f"llvm.masked.load.v{LANES}f32.p0", _VECTOR, kinds)
+    return builder.call(function, [place, ir.Constant(ir.IntType(32), 4), mask, zeros()])
+
+
+def store_part(builder: Any, value: Value, place: Value, mask: Value | None) -> None:
+    """Write a vector to a place; with a mask only its lanes."""
+    if mask is None:
+        store(builder, value, place)
+        return
+    place = builder.bitcast(place, _VECTOR.as_pointer())
+    kinds = [_VECTOR, place.type, ir.IntType(32), mask.type]
+    function = _declared(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), kinds)
+    builder.call(function, [value, place, ir.Constant(ir.IntType(32), 4), mask])
+
+
+def _declared(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    function = builder.module.globals.get(name)
+    return ir.Function(builder.module, ir.FunctionType(result, arguments), name) if function is None else function
+
+
+def _combined(builder: Any, a: Value, b: Value, combine: str) -> Value:
+    """a + b in every lane, or the larger one."""
+    return builder.fadd(a, b) if combine == "add" else builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+def across(builder: Any, value: Value, combine: str) -> Value:
+    """The sum or the largest of all lanes, halves joined to halves."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        low, high = (picked(builder, value, value, range(i, i + width)) for i in (0, width))
+        value = _combined(builder, low, high, combine)
+    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+def over_vectors(
+    builder: Any, n: Value, turn: Callable[[Value, Value | None], list[Value]], sums: int, turns: int, combine: str
+) -> list[Value]:
+    """Call turn(start, mask) for 0 … n−1, LANES numbers at a time, and combine what it returns lane by lane.
+
+    The mask is None for whole vectors, and the lanes that remain in the last one. `turns` calls share a round of the
+    loop, each with sums of its own.
+    """
+    nothing = ir.Constant(_VECTOR, [0.0 if combine == "add" else float("-inf")] * LANES)
+    whole = builder.sdiv(n, constant(LANES))
+    totals, done = [nothing] * sums, constant(0)
+    if turns > 1:
+        done = builder.and_(whole, constant(-turns))
+        loop = Loop(builder, builder.sdiv(whole, constant(turns)), totals * turns)
+        found = []
+        for k in range(turns):
+            vector = builder.add(builder.mul(loop.index, constant(turns)), constant(k))
+            found += turn(builder.mul(vector, constant(LANES)), None)
+        kept = loop.end([_combined(builder, a, b, combine) for a, b in zip(loop.carried, found, strict=True)])
+        totals = kept[:sums]
+        for k in range(1, turns):
+            parts = kept[k * sums : (k + 1) * sums]
+            totals = [_combined(builder, a, b, combine) for a, b in zip(totals, parts, strict=True)]
+    loop = Loop(builder, builder.sub(whole, done), totals)
+    found = turn(builder.mul(builder.add(loop.index, done), constant(LANES)), None)
+    totals = loop.end([_combined(builder, a, b, combine) for a, b in zip(loop.carried, found, strict=True)])
+    rest = builder.and_(n, constant(LANES - 1))
+    loop = Loop(builder, builder.zext(builder.icmp_signed("!=", rest, constant(0)), _INDEX), totals)  # once or never
+    mask = first_lanes(builder, rest)
+    found = [builder.select(mask, part, nothing) for part in turn(builder.sub(n, rest), mask)]
+    return loop.end([_combined(builder, a, b, combine) for a, b in zip(loop.carried, found, strict=True)])
+
+
 def picked(builder: Any, a: Value, b: Value, lanes: Sequence[int]) -> Value:
     """The named lanes of a followed by b."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
