@@ -9,10 +9,13 @@ tensor([2., 4., 6.])
 
 __version__ = "0.1.0"
 
+from minidl import amp as amp
 from minidl import autograd as autograd
 from minidl import memory as memory
 from minidl import nn as nn
 from minidl import optim as optim
+from minidl.amp import autocast as autocast
+from minidl.amp import is_autocast_enabled as is_autocast_enabled
 from minidl.autograd import enable_grad as enable_grad
 from minidl.autograd import inference_mode as inference_mode
 from minidl.autograd import is_grad_enabled as is_grad_enabled

@@ -21,6 +21,8 @@ class TapeState(threading.local):
     grad_enabled: bool = True
     anomaly: bool = False
     recorder: Recorder | None = None
+    autocast: tuple[str, Any] | None = None
+    """(device type, lower dtype) inside `autocast`."""
 
 
 tape = TapeState()

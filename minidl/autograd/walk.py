@@ -146,9 +146,10 @@ def walk(
     found: dict[Any, Tensor] = {}
     aliases: dict[Any, bool] = {}
     anomaly = tape.anomaly
-    listener, recorded = tape.recorder, tape.grad_enabled
+    listener, recorded, autocast = tape.recorder, tape.grad_enabled, tape.autocast
     # the recorder hears the gradients; the arithmetic of the rules it hears only where that is itself recorded
     tape.grad_enabled, tape.recorder = create_graph, listener if create_graph else None
+    tape.autocast = None  # a gradient has the dtype of what it belongs to
     try:
         for node in order:
             specs = node.output_specs
@@ -186,7 +187,7 @@ def walk(
             if arrived is not None:
                 found[leaf] = arrived
     finally:
-        tape.grad_enabled, tape.recorder = recorded, listener
+        tape.grad_enabled, tape.recorder, tape.autocast = recorded, listener, autocast
     return [found.get(target_of(x)) for x in wanted]
 
 

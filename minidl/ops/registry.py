@@ -14,6 +14,7 @@ import numpy as np
 
 from minidl.autograd.function import Function
 from minidl.backend import Array
+from minidl.ops.precision import guarded
 
 Draw: TypeAlias = Callable[..., Array]
 """`draw(*shape)`: a float64 array of values from the operation's domain."""
@@ -118,6 +119,6 @@ def op(
             oracle,
             orders,
         )
-        return call
+        return guarded(key, call)
 
     return enter
