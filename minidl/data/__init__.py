@@ -1,6 +1,7 @@
 """Datasets, the orders they are read in, batches of them, and transforms of pictures."""
 
 from minidl.data import transforms as transforms
+from minidl.data.cifar10 import CIFAR10 as CIFAR10
 from minidl.data.collate import default_collate as default_collate
 from minidl.data.dataset import ConcatDataset as ConcatDataset
 from minidl.data.dataset import Dataset as Dataset
