@@ -1,0 +1,270 @@
+"""The player in a terminal: the same trace, one line of command at a time; works in a pipe, without colours there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from minidl.player.expression import show
+from minidl.player.page import LANGUAGES, strings
+from minidl.player.snapshot import Snapshot, array_of
+from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
+from minidl.player.trace import Trace
+from minidl.player.view import LEAVES, SYMBOLS
+
+SHOWN = 8
+"""Rows and columns of an array that the terminal shows."""
+
+
+def play(trace: Trace, lang: str = "zh", commands: Iterable[str] | None = None, stdin: IO[str] | None = None,
+         stdout: IO[str] | None = None) -> None:  # fmt: skip
+    """Step through a trace in the terminal.
+
+    Arguments:
+        trace: what was recorded.
+        lang: "zh" or "en".
+        commands: lines to obey instead of what is typed; the player ends after the last.
+        stdin, stdout: where commands come from and text goes to; by default the terminal.
+
+    Commands: n or an empty line, next; p, previous; g 12, go to step 12; b, to the backward pass; u and d, larger and
+    smaller strides; s 0,1, look at element [0,1]; l, the other language; ?, help; q, quit.
+
+    Raises:
+        ValueError: an unknown language.
+        ModuleNotFoundError: rich is not installed (`pip install minidl[lessons]`).
+    """
+    if lang not in LANGUAGES:
+        raise ValueError(f"play: lang must be 'zh' or 'en', got {lang!r}")
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError as error:
+        message = "the terminal player needs rich: pip install 'minidl[lessons]'"
+        raise ModuleNotFoundError(message, name=error.name) from None
+    console = Console(file=stdout or sys.stdout, highlight=False, soft_wrap=False)
+    player = TerminalPlayer(trace, lang, console)
+    player.show()
+    if commands is not None:
+        for line in commands:
+            if not player.obey(line):
+                return
+        return
+    source = stdin or sys.stdin
+    while True:
+        if source.isatty():
+            console.print("› ", end="")
+        line = source.readline()
+        if not line or not player.obey(line):
+            return
+
+
+class TerminalPlayer:
+    """Where a reader stands in a trace, and how a step is printed there."""
+
+    def __init__(self, trace: Trace, lang: str, console: Any) -> None:
+        self.trace, self.lang, self.console = trace, lang, console
+        self.steps, self.nodes = steps_of(trace), trace.nodes
+        self.levels = levels_of(self.steps)
+        self.at, self.level, self.place = 0, 0, 0
+
+    def say(self, key: str, **values: object) -> str:
+        """One of the player's own texts."""
+        text = strings()[self.lang][key]
+        for name, value in values.items():
+            text = text.replace("{" + name + "}", str(value))
+        return text
+
+    def obey(self, line: str) -> bool:
+        """Do what a line says and show where that leads; False where it says quit."""
+        command, _, rest = line.strip().partition(" ")
+        if command in ("q", "quit", "exit"):
+            return False
+        acts: dict[str, Callable[[], None]] = {
+            "n": lambda: self.move(1),
+            "": lambda: self.move(1),
+            "p": lambda: self.move(-1),
+            "b": self.to_backward,
+            "l": self.other_language,
+            "u": lambda: self.stride(1),
+            "d": lambda: self.stride(-1),
+        }
+        if command in acts:
+            acts[command]()
+        elif command == "g" and rest.strip().lstrip("-").isdigit():
+            self.go_to(int(rest))
+        elif command == "s" and self.choose(rest):
+            pass
+        else:
+            self.console.print(self.say("terminal_help"), markup=False)
+            return True
+        self.show()
+        return True
+
+    # ── moving ────────────────────────────────────────────────────────────────────────────────
+
+    def go_to(self, step: int) -> None:
+        """Stand at a step, the nearest there is."""
+        self.at = max(0, min(step, len(self.steps) - 1))
+        self.place = 0
+
+    def move(self, direction: int) -> None:
+        """To the last step of the next group of the stride, or of the one before."""
+        level = self.levels[self.level]
+        group = [step.groups[level] for step in self.steps]
+        at = self.at
+        if direction > 0:
+            at = min(at + 1, len(group) - 1)
+            while at + 1 < len(group) and group[at + 1] == group[at]:
+                at += 1
+        else:
+            while at > 0 and group[at] == group[self.at]:
+                at -= 1
+        self.go_to(at)
+
+    def to_backward(self) -> None:
+        """To the next backward step, or the first one."""
+        backward = [k for k, step in enumerate(self.steps) if step.kind == "backward"]
+        if backward:
+            self.go_to(next((k for k in backward if k > self.at), backward[0]))
+
+    def other_language(self) -> None:
+        """Speak the other language."""
+        self.lang = LANGUAGES[1 - LANGUAGES.index(self.lang)]
+
+    def stride(self, change: int) -> None:
+        """Play more, or less, at a time."""
+        self.level = max(0, min(self.level + change, len(self.levels) - 1))
+        self.console.print(f"{self.say('level')}: {self.say('level_' + LEVELS[self.levels[self.level]])}", markup=False)
+
+    def choose(self, text: str) -> bool:
+        """Look at the element of a given index; False where there is none."""
+        step = self.steps[self.at]
+        if not step.outputs:
+            return False
+        shape = tuple(self.nodes[step.outputs[0]]["value"]["shape"])
+        try:
+            self.place = int(np.ravel_multi_index([int(i) for i in text.replace(",", " ").split()], shape))
+        except ValueError:
+            return False
+        return True
+
+    # ── showing ───────────────────────────────────────────────────────────────────────────────
+
+    def name(self, node: int) -> str:
+        """What a value is called."""
+        found = self.nodes[node]
+        array = array_of(found["value"])
+        if found["name"]:
+            return str(found["name"])
+        single = found["op"] == "Constant" and array is not None and array.size == 1
+        return show(float(array.reshape(-1)[0])) if single and array is not None else f"v{node}"
+
+    def print(self, text: str, style: str = "") -> None:
+        """One line of text, in a style where there are colours."""
+        self.console.print(text, style=style or None, markup=False, highlight=False)
+
+    def show(self) -> None:
+        """Print the step."""
+        step = self.steps[self.at]
+        head = f"[{self.at}/{len(self.steps) - 1}] {self.say(step.kind)}"
+        where = " › ".join(step.scope)
+        styles = {"forward": "bold blue", "backward": "bold dark_orange3", "update": "bold green"}
+        self.print(f"── {head}{'  ' + where if where else ''} ", styles.get(step.kind, "bold"))
+        event = self.trace.events[step.event] if step.event >= 0 else None
+        if event is not None and event["source"]:
+            source = event["source"]
+            file = self.trace.sources[source["file"]]["file"]
+            self.print(f"  {file}:{source['line']}  {source['code'].strip()}", "dim")
+        getattr(self, f"_{step.kind}")(step, event)
+
+    def _start(self, step: Step, event: Any) -> None:
+        self.print(f"  {self.say('start_text')}")
+        for node in self.nodes:
+            if node["op"] in LEAVES and node["op"] != "Constant":
+                self._value(self.name(node["id"]), node["value"])
+
+    def _forward(self, step: Step, event: Any) -> None:
+        first = step.outputs[0]
+        inputs = ", ".join(self.name(k) for k in step.inputs)
+        self.print(
+            f"  {SYMBOLS.get(event['op'], event['op'])}: {inputs} → {', '.join(self.name(k) for k in step.outputs)}"
+        )
+        self._formula(event["formula"], "forward")
+        self._plugged(self.name(first), self.nodes[first], step.plugged)
+        for k in step.inputs:
+            self._value(self.name(k), self.nodes[k]["value"])
+        for k in step.outputs:
+            self._value(f"→ {self.name(k)}", self.nodes[k]["value"], "bold")
+
+    def _backward(self, step: Step, event: Any) -> None:
+        self._formula(self.nodes[event["node"]]["formula"], "adjoint")
+        for k, gy in zip(step.outputs, event["upstream"], strict=True):
+            self._value(f"∂{self.name(k)} {self.say('upstream')}", gy)
+        for part, formulas in zip(event["contributions"], step.sent, strict=True):
+            if part is None:
+                continue
+            self._plugged(f"∂{self.name(part['to'])}", self.nodes[part["to"]], formulas or ())
+            self._value(f"→ ∂{self.name(part['to'])} {self.say('contribution')}", part["value"])
+            self._value(f"＋= {self.say('accumulated')}", part["accumulated"], "bold")
+
+    def _update(self, step: Step, event: Any) -> None:
+        options = ", ".join(f"{k}={v}" for k, v in event["options"].items() if v not in (None, False, 0))
+        self.print(f"  {event['rule']}({options}): {self.name(event['node'])}")
+        self._formula(event["formula"], "forward")
+        for place, lines in step.lines:
+            if place == self.place:
+                for line in lines:
+                    self.print(f"  {line.letter} = {line.expression.text()} = {show(line.recorded)}", "cyan")
+        self._value(self.say("before"), event["before"])
+        self._value(self.say("gradient"), event["gradient"])
+        self._value(self.say("after"), event["after"], "bold")
+
+    def _draw(self, step: Step, event: Any) -> None:
+        self._value(event["purpose"], event["value"])
+
+    def _check(self, step: Step, event: Any) -> None:
+        for row in event["inputs"]:
+            verdict = self.say("check_passed" if row["passed"] else "check_failed")
+            mark = "✓" if row["passed"] else "✗"
+            error = show(float(row["error"]), 2)
+            self.print(f"  {mark} ∂/∂{row['name']}: {verdict} ({error})", "green" if row["passed"] else "bold red")
+
+    def _note(self, step: Step, event: Any) -> None:
+        mark = "" if event["passed"] is None else ("✓ " if event["passed"] else "✗ ")
+        self.print(f"  {mark}{event['key']}  {event['text'][self.lang]}")
+
+    def _formula(self, formula: str | None, side: str) -> None:
+        latex = self.trace.formulas[formula][side] if formula else ""
+        if latex:
+            self.print(f"  {self.say('formula')}: {latex}", "dim")
+
+    def _plugged(self, name: str, node: dict[str, Any], plugged: Sequence[Plugged]) -> None:
+        found = next((p for p in plugged if p.place == self.place), plugged[0] if plugged else None)
+        if found is None:
+            return
+        shape = node["value"]["shape"]
+        index = f"[{','.join(str(i) for i in np.unravel_index(found.place, shape))}]" if shape else ""
+        self.print(f"  {name}{index} = {found.expression.text()} = {show(found.recorded)}", "cyan")
+
+    def _value(self, name: str, taken: Snapshot, style: str = "") -> None:
+        array = array_of(taken)
+        if array is None:
+            stats = taken["stats"]
+            facts = ", ".join(f"{self.say(key)} {show(float(stats[key]))}" for key in ("min", "max", "mean", "std"))
+            self.print(f"  {name}  {tuple(taken['shape'])}  {facts}", style)
+            return
+        if array.size == 1:
+            self.print(f"  {name} = {show(float(np.real(array.reshape(-1)[0])))}", style)
+            return
+        self.print(f"  {name}  {'×'.join(map(str, array.shape))}", style)
+        planes = array.reshape(-1, *array.shape[-2:]) if array.ndim > 1 else array.reshape(1, 1, -1)
+        for plane in planes[:2]:
+            for row in plane[:SHOWN]:
+                cells = "  ".join(f"{show(float(np.real(v))):>8}" for v in row[:SHOWN])
+                self.print(f"      {cells}{'  …' if len(row) > SHOWN else ''}")
+            if len(plane) > SHOWN:
+                self.print("      …")
+        if len(planes) > 2:
+            self.print(f"      … ({len(planes)})")
