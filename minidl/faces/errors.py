@@ -20,7 +20,19 @@ class BadScores(FaceError):
 
 
 class BadModelFile(FaceError):
-    """A stored model or gallery is damaged, truncated or made by something else."""
+    """A stored model is damaged, truncated or made by something else."""
+
+
+class BadGallery(FaceError):
+    """A gallery is damaged, truncated, made by something else or with another model, or cannot be written."""
+
+
+class WrongPassphrase(BadGallery):
+    """A gallery is sealed by another passphrase."""
+
+
+class UnknownPerson(FaceError):
+    """Nobody of this name is enrolled."""
 
 
 class NoFaceFound(FaceError):
