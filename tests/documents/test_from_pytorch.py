@@ -492,6 +492,15 @@ def test_norm_twice(torch: Any) -> None:
 
 
 @deviation
+def test_autocast_dtype(torch: Any) -> None:
+    for d, default in ((torch, torch.bfloat16), (dl, np.dtype(np.float16))):
+        with d.autocast("cpu"):
+            assert (d.ones(2, 2) @ d.ones(2, 2)).dtype == default
+    with pytest.raises(ValueError, match="bfloat16"):
+        dl.autocast("cpu", dtype="bfloat16")
+
+
+@deviation
 def test_optimizer_twice(torch: Any) -> None:
     p = with_gradient(torch, 1)
     with pytest.warns(UserWarning, match="duplicate"):
@@ -562,7 +571,7 @@ def test_workers(torch: Any) -> None:
 @deviation
 def test_absent(torch: Any) -> None:
     for there, here, names in (
-        (torch, dl, ("bfloat16", "sparse", "jit", "compile", "distributed", "amp")),
+        (torch, dl, ("bfloat16", "sparse", "jit", "compile", "distributed")),
         (torch.nn, nn, ("Conv3d", "EmbeddingBag", "CTCLoss")),
     ):
         for name in names:
