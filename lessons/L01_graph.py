@@ -38,8 +38,8 @@ from minidl.teaching.exercises import exercise
 #
 # $$y = w\,x + b, \qquad L = (y - 1)^2$$
 #
-# $y$ is the network's answer, and $L$ is the **loss**: how far the answer is from the target, squared. Smaller is better;
-# at zero the answer is exactly $1$.
+# $y$ is the network's answer, and $L$ is the **loss**: how far the answer is from the target, squared. The smaller $L$, the
+# better; at zero the answer is exactly $1$.
 #
 # %% [markdown] key="run" lang="zh"
 # ## 算一遍，同时记下来
@@ -128,7 +128,7 @@ picture(curves(ws, {"L(w)": loss(ws), r"L + g\,\Delta w": tangent}, x_name="w", 
 # %% [markdown] key="slope" lang="en" zh="729a17a7"
 # The solid line is $L$ as $w$ changes; the dashed one is a straight line of slope $g = {{w.grad:.0f}}$, which just touches the
 # curve at $w = {{w0:.0f}}$. The gradient is the slope of this tangent. A negative slope says that with a larger $w$ the loss
-# would be smaller; a positive one, that $w$ should become smaller; zero, that this is the bottom of the valley. **The gradient
+# would be smaller; a positive one, that it should become smaller; zero, that this is the bottom of the valley. **The gradient
 # tells which way to change**, and the first question is answered. Move $w$ and watch the tangent turn over.
 #
 # %%

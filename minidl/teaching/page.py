@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable
 from importlib.resources import files
+from typing import Any
 
 from minidl import player
 from minidl.teaching import markdown, symbols
@@ -69,7 +70,7 @@ def _body(default: Run, ways: str) -> str:
                     shown.append(_answers(tasks[item.id], default.lesson))
         if shown:
             parts.append(f'<div class="output">{"".join(shown)}</div>')
-    return f'<main class="lesson">{ways}{"".join(parts)}{ways}</main>'
+    return f'<article class="lesson">{ways}{"".join(parts)}{ways}</article>'
 
 
 def _text(outcome: Outcome) -> str:
@@ -118,12 +119,18 @@ def _variants(default: Run, groups: list[Group]) -> str:
             {
                 "knobs": [knob.name for knob in group.knobs],
                 "variants": {",".join(map(str, at)): i for i, at in enumerate(group.runs)},
-                "slots": {name: [each[name] for each in pieces] for name in changing if name not in traces},
+                "slots": {name: _distinct([each[name] for each in pieces]) for name in changing if name not in traces},
                 "traces": traces,
             }
         )
     data = json.dumps({"groups": table}, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     return f'<script type="application/json" id="variants">{data}</script>'
+
+
+def _distinct(pieces: list[str]) -> list[Any]:
+    """Each different piece once, and which of them each variant has."""
+    different = list(dict.fromkeys(pieces))
+    return [different, [different.index(piece) for piece in pieces]]
 
 
 def _pieces(each: Run) -> dict[str, str]:

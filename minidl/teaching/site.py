@@ -51,7 +51,7 @@ def index(found: list[Lesson]) -> str:
             for lesson in path(document, found)
         )
         parts.append(f"<p><b>{document}</b>: {steps or '–'}</p>")
-    body = f'<main class="lesson">{"".join(parts)}</main>'
+    body = f'<article class="lesson">{"".join(parts)}</article>'
     return player.page_html(title=title, body=dressed(body), traces=[])
 
 

@@ -26,9 +26,11 @@ def plain(name: str) -> str:
     '∂L/∂W_hh'
     """
     name = ACCENT.sub(lambda match: (match[2] or match[3]) + ACCENTS[match[1]], name)
+    name = re.sub(r"\\frac\s*(?:\{([^{}]*)\}|(\w))\s*(?:\{([^{}]*)\}|(\w))",
+                  lambda match: f"{match[1] or match[2]}/{match[3] or match[4]} ", name)  # fmt: skip
     name = re.sub(r"\\(?:mathrm|text|operatorname|mathbf)\s*\{([^{}]*)\}", r"\1", name)
     name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: GREEK.get(match[1], match[1]), name)
-    return re.sub(r"\\[,;! ]", " ", name).replace("{", "").replace("}", "")
+    return re.sub(r"\\[,;! ]", " ", name).replace("{", "").replace("}", "").replace("-", "−")
 
 
 @functools.cache

@@ -18,7 +18,7 @@
     });
     const variant = group.variants[places.join(",")];
     for (const name of Object.keys(group.slots)) {
-      const html = variant === undefined ? original[name] : group.slots[name][variant];
+      const html = variant === undefined ? original[name] : group.slots[name][0][group.slots[name][1][variant]];
       const place = slot(name);
       if (place.innerHTML !== html) place.innerHTML = html;
     }
