@@ -4,11 +4,11 @@ One `.cu` file an idea, its formula at the top; `launcher` starts them. No kerne
 in an order that does not change, so that two runs give the same bits.
 """
 
+from minidl.kernels.gpu.convolution import conv2d as conv2d
+from minidl.kernels.gpu.convolution import conv2d_input_grad as conv2d_input_grad
+from minidl.kernels.gpu.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.gpu.unfold import col2im as col2im
 from minidl.kernels.gpu.unfold import im2col as im2col
-from minidl.kernels.portable.convolution import conv2d as conv2d
-from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
-from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.portable.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.portable.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.portable.gru import gru_steps as gru_steps

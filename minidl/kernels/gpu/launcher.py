@@ -78,12 +78,13 @@ class Kernel:
     Arguments:
         file: the `.cu` file in this folder.
         name: of the kernel.
-        *choices: for each template parameter, what may stand there.
+        *choices: for each template parameter, what may stand there; "32, 128" stands for two parameters.
+        where: which of the combinations there are; all if None.
     """
 
-    def __init__(self, file: str, name: str, *choices: Sequence[str | int]) -> None:
+    def __init__(self, file: str, name: str, *choices: Sequence[str], where: Callable[..., bool] | None = None) -> None:
         self.file, self.name = file, name
-        self.choices = [tuple(map(str, choice)) for choice in choices]
+        self.combinations = [values for values in product(*choices) if where is None or where(*values)]
         _kernels.append(self)
 
     @property
@@ -93,7 +94,7 @@ class Kernel:
 
     def instances(self) -> list[str]:
         """Every instance that is ever started, as CUDA C++ writes it: "im2col<float>"."""
-        return [self._instance(values) for values in product(*self.choices)]
+        return [self._instance(values) for values in self.combinations]
 
     def _instance(self, values: Sequence[str]) -> str:
         return f"{self.name}<{', '.join(values)}>"
@@ -114,13 +115,12 @@ class Kernel:
             return
         values = tuple([NAMES[v] if isinstance(v, np.dtype) else str(v) for v in template])
         instance = self._instance(values)
-        for value, choice in zip(values, self.choices, strict=True):
-            if value not in choice:
-                raise TypeError(f"{instance}: not among the kernels that are compiled, {', '.join(choice)}")
+        if values not in self.combinations:
+            raise TypeError(f"{instance}: not among the kernels there are, {', '.join(self.instances())}")
         declaration = self.declaration
         if len(arguments) != len(declaration.parameters):
             raise TypeError(f"{instance}: takes {len(declaration.parameters)} arguments, got {len(arguments)}")
-        types = declaration.types(values)
+        types = declaration.types(tuple(", ".join(values).split(", ")))
         device = _one_device(instance, arguments)
         passed = [
             _passed(self.file, instance, p, types.get(p.type, p.type), argument)
@@ -154,8 +154,9 @@ def _passed(file: str, instance: str, p: Parameter, kind: str, argument: Any) ->
         return _array(instance, p, kind, argument)
     if kind in TYPES:
         return _number(instance, p, TYPES[kind], argument)
-    dtype = structs(file)[kind]
-    assert dtype.names is not None
+    dtype = structs(file).get(kind)
+    if dtype is None or dtype.names is None:
+        raise TypeError(f"{instance}: {p.name} is a {kind}, which is neither a number nor a struct of numbers")
     struct = np.zeros((), dtype)
     for name in dtype.names:
         struct[name] = _number(instance, p, dtype[name], getattr(argument, name))
@@ -193,9 +194,9 @@ def ready(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
     return y.reshape(x.shape)
 
 
-def is_float(*arrays: Array | None) -> bool:
-    """Whether the kernels compute with these dtypes; complex numbers and integers go to the portable room."""
-    return all(x is None or x.dtype in _FLOAT_DTYPES for x in arrays)
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether the kernels compute with this dtype; complex numbers and integers go to the portable room."""
+    return dtype in _FLOAT_DTYPES
 
 
 _FLOAT_DTYPES = frozenset(TYPES[name] for name in FLOATS)

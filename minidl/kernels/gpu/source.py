@@ -109,12 +109,15 @@ def struct_dtypes(source: str) -> dict[str, np.dtype[Any]]:
     """The structs of a text that hold only numbers, as dtypes with the same layout."""
     found = {}
     for name, body in _STRUCT.findall(_COMMENT.sub("", source)):
-        fields: list[tuple[str, Any]] = []
-        for line in filter(None, map(str.strip, body.split(";"))):
-            kind, _, names = line.partition(" ")
-            if kind in TYPES:
-                fields += [(field.strip(), TYPES[kind]) for field in names.split(",")]
-        if fields:
+        lines = [*filter(None, map(str.strip, body.split(";")))]
+        kinds = [next((t for t in TYPES if re.match(rf"{t} \w+(, \w+)*$", line)), None) for line in lines]
+        fields = [
+            (field.strip(), TYPES[kind])
+            for kind, line in zip(kinds, lines, strict=True)
+            if kind is not None
+            for field in line.removeprefix(kind).split(",")
+        ]
+        if None not in kinds:
             found[name] = np.dtype(fields, align=True)
     return found
 

@@ -13,7 +13,7 @@ _COL2IM = Kernel("unfold.cu", "col2im", FLOATS)
 
 def im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     """See `reference.im2col`."""
-    if not is_float(x):
+    if not is_float(x.dtype):
         return portable.im2col(x, kernel, stride, padding, dilation)
     N, C, H, W = x.shape
     v = conv_windows("im2col", (H, W), kernel, stride, padding, dilation)
@@ -25,7 +25,7 @@ def im2col(x: Array, kernel: Pair, stride: Pair, padding: Padding, dilation: Pai
 
 def col2im(cols: Array, input_hw: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Array:
     """See `reference.col2im`."""
-    if not is_float(cols):
+    if not is_float(cols.dtype):
         return portable.col2im(cols, input_hw, kernel, stride, padding, dilation)
     v = conv_windows("col2im", input_hw, kernel, stride, padding, dilation)
     N, C = cols.shape[0], cols.shape[1] // (v.KH * v.KW)

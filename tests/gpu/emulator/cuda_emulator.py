@@ -82,10 +82,17 @@ class Emulator:
             self._libraries[key] = _library("kernels", _as_cpp(source, instances), [f"-fsanitize={_CHECKED}",
                                             "-fsanitize-undefined-trap-on-error"])  # fmt: skip
         entry = getattr(self._libraries[key], f"entry_{instances.index(instance)}")
+        size = getattr(self._libraries[key], f"size_{instances.index(instance)}")
+        size.restype = ctypes.c_size_t
         fibers = _COLLECTIVE.search(source) is not None
 
         def start(grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any]) -> None:
             self.ran[instance] = self.ran.get(instance, 0) + 1
+            for i, (p, argument) in enumerate(zip(declaration.parameters, arguments, strict=True)):
+                if not isinstance(argument, np.ndarray) or not argument.ndim:
+                    passed = 8 if p.is_pointer else np.asarray(argument).nbytes
+                    if passed != size(i):
+                        raise EmulationError(f"{instance}: {p.name} has {size(i)} bytes, but {passed} are passed")
             self._run(instance, entry, fibers, _three(grid), _three(block), declaration, arguments)
 
         return start
@@ -193,7 +200,8 @@ def _as_cpp(source: str, instances: list[str]) -> str:
     """The text as C++: shared arrays become references into the arena, every instance gets an entry."""
     body = _SHARED.sub(r"auto& \2 = emulator::shared<\1\3>(__LINE__);", source)
     entries = [
-        f'extern "C" void entry_{i}(void** p) {{ emulator::Entry<&{instance}>::run(p); }}'
+        f'extern "C" void entry_{i}(void** p) {{ emulator::Entry<&{instance}>::run(p); }}\n'
+        f'extern "C" size_t size_{i}(int n) {{ return emulator::Entry<&{instance}>::size(n); }}'
         for i, instance in enumerate(instances)
     ]
     return "\n".join(['#include "cuda_on_cpu.h"', '#line 1 "kernel.cu"', body, *entries, ""])

@@ -52,6 +52,15 @@ template <typename V> V from_lane(unsigned mask, V v, int source, int line) {
 }
 
 // The tensor core instruction of mma.cuh by the layouts that the PTX ISA prints for m16n8k8: lane = 4·group + member.
+inline float factor(__half x) { return x; }
+inline float factor(float x) {  // tf32: the fraction rounded to 10 bits
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    bits = (bits + 0x1000) & 0xffffe000;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+
 template <typename V> struct Fragments { V a[4], b[2]; };
 
 template <typename V> void multiply_16x8x8(float* d, const V* a, const V* b, int line) {
@@ -74,7 +83,7 @@ template <typename V> void multiply_16x8x8(float* d, const V* a, const V* b, int
                 left = of[(row % 8) * 4 + k / 2].a[(row / 8) * 2 + k % 2];
                 right = of[column * 4 + k / 2].b[k % 2];
             }
-            sum += float(left) * float(right);
+            sum += factor(left) * factor(right);
         }
         d[e] = sum;
     }
@@ -85,6 +94,10 @@ template <auto K> struct Entry;
 template <typename... A, void (*K)(A...)> struct Entry<K> {
     template <size_t... I> static void call(void** p, std::index_sequence<I...>) { K(*static_cast<std::decay_t<A>*>(p[I])...); }
     static void run(void** p) { call(p, std::index_sequence_for<A...>{}); }
+    static size_t size(int n) {
+        const size_t sizes[] = {sizeof(A)...};
+        return sizes[n];
+    }
 };
 }  // namespace emulator
 
