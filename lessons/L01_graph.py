@@ -6,14 +6,6 @@
 # documents.001 = "§2.2"
 # errata = ["001-T3", "001-T4"]
 # ///
-# %% tags=["setup"]
-import numpy as np
-
-import minidl as dl
-from minidl.player import record
-from minidl.teaching import check, curves, gradcheck, graph, knob, picture, show, trace
-from minidl.teaching.exercises import exercise
-
 # %% [markdown] key="start" lang="zh"
 # # 从数到计算图
 #
@@ -41,6 +33,14 @@ from minidl.teaching.exercises import exercise
 # $y$ is the network's answer, and $L$ is the **loss**: how far the answer is from the target, squared. The smaller $L$, the
 # better; at zero the answer is exactly $1$.
 #
+# %% tags=["setup"]
+import numpy as np
+
+import minidl as dl
+from minidl.player import record
+from minidl.teaching import check, curves, gradcheck, graph, knob, picture, show, trace
+from minidl.teaching.exercises import exercise
+
 # %% [markdown] key="run" lang="zh"
 # ## 算一遍，同时记下来
 #
@@ -53,7 +53,7 @@ from minidl.teaching.exercises import exercise
 # each result came.
 #
 # %%
-w0 = knob("w", -2.0, -4.0, 4.0, step=1.0)
+w0 = knob("w", -2.0, -4.0, 4.0, step=2.0)
 b0 = knob("b", 1.0, -2.0, 2.0, step=1.0)
 
 x = dl.tensor(3.0)

@@ -8,13 +8,6 @@
 # documents.003 = "§3.1.4"
 # errata = ["001-F1", "001-F1a", "001-F1b", "001-F2", "001-F8", "001-T24", "003-T13", "003-T19"]
 # ///
-# %% tags=["setup"]
-import numpy as np
-
-import minidl as dl
-import minidl.nn.functional as F
-from minidl.teaching import bars, check, curves, gradcheck, knob, picture, show, trace
-
 # %% [markdown] key="start" lang="zh"
 # # 损失函数
 #
@@ -42,6 +35,13 @@ from minidl.teaching import bars, check, curves, gradcheck, knob, picture, show,
 # The exponential makes any number positive, and dividing by the sum makes them add up to $1$. A score higher by $1$ is a
 # probability $e$ times as large.
 #
+# %% tags=["setup"]
+import numpy as np
+
+import minidl as dl
+import minidl.nn.functional as F
+from minidl.teaching import bars, check, curves, gradcheck, knob, picture, show, trace
+
 # %%
 o0 = knob("o_0", 2.0, -2.0, 4.0, step=1.0)
 c = knob("c", 0, choices=[0, 1, 2])

@@ -9,15 +9,6 @@
 # documents.003 = "§3.1.1"
 # errata = ["000-T5", "001-T10", "001-T13", "001-T14", "001-T16", "001-T22", "002-F1", "003-T8", "003-T9", "003-T10"]
 # ///
-# %% tags=["setup"]
-import numpy as np
-
-import minidl as dl
-import minidl.nn.functional as F
-from minidl import optim
-from minidl.faces.generated import generated_faces
-from minidl.teaching import beside, check, curves, gradcheck, heat, image, knob, picture, show, trace, window
-
 # %% [markdown] key="start" lang="zh"
 # # 卷积
 #
@@ -42,6 +33,15 @@ from minidl.teaching import beside, check, curves, gradcheck, heat, image, knob,
 #
 # $$y_{i,j} = b + \sum_{u,v} w_{u,v}\, x_{i+u,\;j+v}$$
 #
+# %% tags=["setup"]
+import numpy as np
+
+import minidl as dl
+import minidl.nn.functional as F
+from minidl import optim
+from minidl.faces.generated import generated_faces
+from minidl.teaching import beside, check, curves, gradcheck, heat, image, knob, picture, show, trace, window
+
 # %%
 at = knob("n", 0, choices=[0, 1, 2, 3], symbol="n")
 
@@ -213,6 +213,7 @@ for _ in range(300):
     losses.append(loss.item())
 
 picture(beside(heat(kernel[0, 0], "w"), curves(np.arange(len(losses)), {"L": losses}, x_name="t", log=True)))
+
 
 # %% [markdown] key="exercises" lang="zh"
 # 起初是零，最后与 Sobel 相差最多 ${{(kernel[0, 0] - sobel).abs().max():.4f}}$。没有人告诉它什么是边缘。

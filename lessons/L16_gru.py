@@ -6,13 +6,6 @@
 # documents.004 = "§2.1, §3.2–3.3, §6.2"
 # errata = ["004-T1", "004-T7", "004-T11", "004-T13", "004-T15", "004-T16", "004-F1", "004-F2", "004-F3", "004-F4"]
 # ///
-# %% tags=["setup"]
-import numpy as np
-
-import minidl as dl
-from minidl import nn
-from minidl.teaching import bars, beside, check, curves, gradcheck, knob, picture, show, trace
-
 # %% [markdown] key="start" lang="zh"
 # # 门控循环单元
 #
@@ -43,6 +36,13 @@ from minidl.teaching import bars, beside, check, curves, gradcheck, knob, pictur
 # - The **reset gate** $r_t$ (the document writes $u_t$): how much of the old memory is looked at when new content is made.
 # - The **candidate state** $\tilde h_t$: what would be written, if anything is.
 #
+# %% tags=["setup"]
+import numpy as np
+
+import minidl as dl
+from minidl import nn
+from minidl.teaching import bars, beside, check, curves, gradcheck, knob, picture, show, trace
+
 # %% [markdown] key="step" lang="zh"
 # ## 一步，两个数
 #
@@ -77,6 +77,7 @@ with trace("h_t") as recorded:
 
 picture(bars({"z": z, "r": r, r"\tilde h": candidate, "h_{t-1}": h, "h_t": h_t}, -1.0, 1.0))
 show(W_r.grad, r"\partial L/\partial W_r")
+
 
 # %% [markdown] key="gates" lang="zh"
 # 更新门 $z = {{z:.4f}}$：两格都换掉一半多一点。重置门 $r = {{r:.4f}}$：旧记忆的第一格只看 ${{100 * r[0]:.0f}}$ 分（满分一百），
@@ -142,6 +143,8 @@ candidates = {
     "004": dl.tanh(r * (W_h @ hx)),
 }
 states = {name: (1 - z) * h + z * each for name, each in candidates.items()}
+
+# %% tags=["figure"]
 picture(
     beside(
         bars({rf"\tilde h_{{{name}}}": each for name, each in candidates.items()}, -1.0, 1.0),
@@ -194,7 +197,16 @@ def fading(bias, steps=30):
     return np.array(heights)
 
 
-picture(curves(np.arange(30), {"b_z = 0": fading(0.0), f"b_z = {b_z:.0f}": fading(b_z)}, x_name="t", y_name="h_t", limits=(0.0, 1.05)))
+picture(
+    curves(
+        np.arange(30),
+        {"b_z = 0": fading(0.0), f"b_z = {b_z:.0f}": fading(b_z)},
+        x_name="t",
+        y_name="h_t",
+        limits=(0.0, 1.05),
+    )
+)
+
 
 # %% [markdown] key="conventions" lang="zh"
 # 三十步以后还剩 ${{fading(b_z)[-1]:.4f}}$；$b_z=0$ 时剩 ${{fading(0.0)[-1]:.1e}}$。
@@ -229,6 +241,7 @@ def cell(reset, z_keeps, sign):
 show(cell("before", "new", 1.0), r"h_{before}")
 show(cell("before", "old", -1.0), r"h_{before},\ -W_z")
 show(cell("after", "new", 1.0), r"h_{after}")
+
 
 # %% [markdown] key="exercises" lang="zh"
 # ## 练习

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
-from minidl import player
+from minidl.teaching import symbols
 from minidl.teaching.errors import LessonError
+
+BROKEN_LINE = re.compile(
+    r"(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n(?=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])"
+)
+"""Chinese has no spaces: a line that ends between two of its characters goes on without one."""
 
 
 def html(text: str) -> str:
     """Markdown with $…$ and $$…$$ as HTML with MathML; raw HTML in it is shown, not obeyed."""
-    rendered: str = _renderer().render(text)
+    rendered: str = _renderer().render(BROKEN_LINE.sub("", text))
     return rendered
 
 
@@ -24,7 +30,7 @@ def _renderer() -> Any:
         raise LessonError(f"pages need {error.name}, which is not installed: pip install 'minidl[lessons]'") from None
 
     def formula(latex: str, options: dict[str, Any]) -> str:
-        return player.mathml(latex.strip(), display=bool(options.get("display_mode")))
+        return symbols.formula(latex.strip(), bool(options.get("display_mode")))
 
     renderer = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
     return renderer.use(dollarmath_plugin, renderer=formula, allow_space=False, double_inline=False)

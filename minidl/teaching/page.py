@@ -18,6 +18,9 @@ from minidl.teaching.running import Group, Outcome, Run, run, variants
 from minidl.teaching.strings import both, spans
 from minidl.teaching.tracing import Traced
 
+FOLDED = ("setup", "figure")
+"""Tags of cells whose code the page shows on request."""
+
 
 def page(lesson: Lesson, ways: str = "", progress: Callable[[str], None] = lambda text: None) -> str:
     """Run a lesson, and make its page.
@@ -78,23 +81,24 @@ def _text(outcome: Outcome) -> str:
 
 
 def _code(cell: CodeCell) -> str:
-    block = f'<pre class="code"><code>{markdown.highlighted(cell.source)}</code></pre>'
-    if "setup" in cell.tags:
-        return f'<details class="setup"><summary>{both("page.setup")}</summary>{block}</details>'
+    block = f'<pre class="listing"><code>{markdown.highlighted(cell.source)}</code></pre>'
+    for tag in FOLDED:
+        if tag in cell.tags:
+            return f'<details class="folded"><summary>{both(f"page.{tag}")}</summary>{block}</details>'
     return block
 
 
 def _answers(task: Exercise, lesson: Lesson) -> str:
     """What a reader may unfold below an exercise: how to have an answer checked, the mistakes, the solution."""
-    command = f"minidl lesson check {lesson.id} {lesson.path.name}"
+    command = f"minidl lesson check {lesson.id} answers.py"
     mistakes = "".join(
-        f'<tr><td><pre class="code"><code>{markdown.highlighted(_source(wrong.answer))}</code></pre></td>'
+        f'<tr><td><pre class="listing"><code>{markdown.highlighted(_source(wrong.answer))}</code></pre></td>'
         f"<td>{spans(wrong.hint)}{f' <small>{wrong.source}</small>' if wrong.source else ''}</td></tr>"
         for wrong in task.wrong
     )
-    solution = f'<pre class="code"><code>{markdown.highlighted(_source(task.solution))}</code></pre>'
+    solution = f'<pre class="listing"><code>{markdown.highlighted(_source(task.solution))}</code></pre>'
     return (
-        f'<p class="stale">{both("exercise.how")} <code>{symbols.escape(command)}</code></p>'
+        f'<p class="how">{both("exercise.how")} <code>{symbols.escape(command)}</code></p>'
         f'<details class="answers"><summary>{both("exercise.mistakes")}</summary>'
         f'<table class="plain">{mistakes}</table></details>'
         f'<details class="answers"><summary>{both("exercise.solution")}</summary>{solution}</details>'

@@ -58,7 +58,7 @@ class CodeCell:
 
     Fields:
         source: the code.
-        tags: "setup" is folded on the page, "exercise" holds something for the reader to fill in.
+        tags: "setup" and "figure" are folded on the page, "exercise" holds something for the reader to fill in.
         line: the first line of the code in the file, counted from 1.
     """
 

@@ -36,7 +36,12 @@ def plain(name: str) -> str:
 @functools.cache
 def html(name: str) -> str:
     """A symbol in LaTeX as MathML; nothing for an empty name."""
-    return player.mathml(name) if name else ""
+    return formula(name, display=False) if name else ""
+
+
+def formula(latex: str, display: bool) -> str:
+    """A formula as MathML, without the name space, which HTML knows by itself."""
+    return player.mathml(latex, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
 
 
 def escape(text: str) -> str:
