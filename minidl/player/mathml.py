@@ -23,6 +23,8 @@ _ENTITY = re.compile(r"&(?:#x?[0-9A-Fa-f]+|lt|gt|amp|quot);")
 _LEFT = re.compile(r"\\[A-Za-z]+")
 _BOLD = re.compile(r'<mi mathvariant="bold(?:-italic)?">([^<]+)</mi>')
 _BOLD_LETTERS = (("A", "Z", 0x1D400), ("a", "z", 0x1D41A), ("Α", "Ω", 0x1D6A8), ("α", "ω", 0x1D6C2))
+_NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
+_FUNCTIONS = ("tanh", "sin", "cos", "tan", "ln", "log", "exp", "max", "min", "det", "sign")
 _PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "mover": 2, "munder": 2, "mroot": 2, "msubsup": 3, "munderover": 3}
 
 
@@ -60,17 +62,26 @@ def mathml(latex: str, display: bool = False) -> str:
         raise ValueError(f"mathml: {left.group()} in {latex!r} is not known")
     if "&" in _ENTITY.sub("", found) or re.search(r">(?:&amp;|&#x0*26;)<", found):
         raise ValueError(f"mathml: an & in {latex!r} stands outside of an alignment")
-    _refuse_missing_parts(latex, found)
-    return _BOLD.sub(_bold, _COLUMNS.sub(_aligned, found))
-
-
-def _refuse_missing_parts(latex: str, found: str) -> None:
-    """Raise where a fraction, an index or a root lacks one of its parts."""
-    for element in ElementTree.fromstring(found).iter():
-        name = element.tag.rpartition("}")[2]
+    tree = ElementTree.fromstring(found)
+    for element in tree.iter():
+        name = element.tag.removeprefix(_NAMESPACE)
         wanted = _PARTS.get(name)
         if wanted is not None and len(element) != wanted:
             raise ValueError(f"mathml: in {latex!r} a {name} has {len(element)} parts where it needs {wanted}")
+        if name not in _PARTS:
+            _space_functions(element)
+    ElementTree.register_namespace("", _NAMESPACE[1:-1])
+    return _BOLD.sub(_bold, _COLUMNS.sub(_aligned, ElementTree.tostring(tree, encoding="unicode")))
+
+
+def _space_functions(row: ElementTree.Element) -> None:
+    """A little room between the name of a function and what follows, unless that is a bracket: tanh x, not tanhx."""
+    for k in range(len(row) - 2, -1, -1):
+        here, following = row[k], row[k + 1]
+        word = here[0] if here.tag.removeprefix(_NAMESPACE) in _PARTS and len(here) else here
+        bracket = next(iter(following.itertext()), "").strip()
+        if (word.text or "") in _FUNCTIONS and bracket not in ("(", "[", "{", "⌊", "⌈", ""):
+            row.insert(k + 1, ElementTree.Element(f"{_NAMESPACE}mspace", width="0.17em"))
 
 
 def _bold(match: re.Match[str]) -> str:

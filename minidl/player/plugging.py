@@ -154,7 +154,8 @@ PICKED = Rule(_picked, lambda c, k, index: total([c.gy(i) for i in c.picked_by(k
 
 
 def _pow_number(c: Call, i: Index) -> Expression:
-    return c.gy(i) * c.attrs["n"] * c.x(0, i) ** (c.attrs["n"] - 1)
+    n, x = c.attrs["n"], c.x(0, i)
+    return c.gy(i) * n * (x if n == 2 else x ** (n - 1))
 
 
 def _clamped(c: Call, i: Index) -> Expression:

@@ -6,7 +6,7 @@ import linecache
 import re
 from pathlib import PurePath
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 AROUND = 3
 """Lines shown before and after a line that ran."""
@@ -43,31 +43,36 @@ class Sources:
             for path, number in self._files.items()
         ]
 
-    @staticmethod
-    def names_from_code(events: list[dict[str, Any]]) -> dict[int, str]:
-        """Names of nodes by the assignments they end: `y = w * x + b` names the sum y."""
-        named: dict[int, str] = {}
-        nodes = [e for e in events if e["kind"] == "node" and e["call"] is not None]
-        for k, event in enumerate(nodes):
-            following = nodes[k + 1] if k + 1 < len(nodes) else None
-            if following is not None and _same_run(event, following):
-                continue
-            found = _ASSIGNED.match(event["source"]["code"]) if event["source"] else None
-            if not found:
-                continue
-            names = [name.strip() for name in found.group(1).split(",")]
-            if len(names) == 1 and event["output"] == 0:
-                named[event["id"]] = names[0]
-            elif len(names) == event["output"] + 1 and event["call"] is not None:
-                for j, name in enumerate(names):
-                    if k - len(names) + 1 + j >= 0:
-                        named[nodes[k - len(names) + 1 + j]["id"]] = name
-        return {key: name for key, name in named.items() if name != "_"}
+
+class Run(NamedTuple):
+    """Where an operation was called from: the frame, its line, the instruction, and the parts named by the caller."""
+
+    frame: int
+    line: int
+    instruction: int
+    parts: tuple[str, ...]
+
+    def continued_by(self, following: Run | None) -> bool:
+        """Whether the next operation belongs to the same execution of the same line."""
+        same = following is not None and following[:2] == self[:2] and following.parts == self.parts
+        return same and following is not None and following.instruction >= self.instruction
 
 
-def _same_run(event: dict[str, Any], following: dict[str, Any]) -> bool:
-    """Whether two operations in a row belong to one execution of one line."""
-    return event["source"] == following["source"] and event["scope"] == following["scope"]
+def names_from_code(nodes: list[dict[str, Any]], runs: dict[int, Run]) -> dict[int, str]:
+    """Names of results by the assignments they end: `y = w * x + b` names the sum y, `h, c = cell(x)` both outputs."""
+    named: dict[int, str] = {}
+    results = [node for node in nodes if node["id"] in runs]
+    for k, node in enumerate(results):
+        following = results[k + 1] if k + 1 < len(results) else None
+        if following is not None and runs[node["id"]].continued_by(runs[following["id"]]):
+            continue
+        found = _ASSIGNED.match(node["source"]["code"]) if node["source"] else None
+        names = [name.strip() for name in found.group(1).split(",")] if found else []
+        if len(names) == 1 and node["output"] == 0:
+            named[node["id"]] = names[0]
+        elif len(names) > 1 and node["output"] == len(names) - 1:
+            named |= {results[k - len(names) + 1 + j]["id"]: name for j, name in enumerate(names)}
+    return {key: name for key, name in named.items() if name != "_"}
 
 
 def _short(path: str) -> str:

@@ -20,7 +20,7 @@ from minidl.nn.parameter import Parameter
 from minidl.player.attributes import attributes
 from minidl.player.checking import compare_gradients
 from minidl.player.snapshot import plain, snapshot
-from minidl.player.sources import Sources
+from minidl.player.sources import Run, Sources, names_from_code
 from minidl.player.trace import Event, Trace
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Tape(Recorder):
         self._calls: dict[Function, tuple[list[int], list[int]]] = {}
         self._held: list[Any] = []
         self._wanted_names: dict[int, str] = {}
+        self._runs: dict[int, Run] = {}
         self._scopes: list[tuple[str, Any]] = []
         self._numbers = itertools.count()
         self._call_numbers = itertools.count()
@@ -148,7 +149,7 @@ class Tape(Recorder):
         self._add(
             {
                 "kind": "landscape",
-                "parameters": [self._node_of(parameter) for parameter in axes],
+                "parameters": [self._node_of(parameter, user_frame()) for parameter in axes],
                 "grids": [[plain(v) for v in grid] for grid in grids],
                 "heights": heights,
             }
@@ -156,7 +157,7 @@ class Tape(Recorder):
 
     def trace(self) -> Trace:
         """What was recorded so far."""
-        named = self.sources.names_from_code(self.found)
+        named = names_from_code([event for event in self.found if event["kind"] == "node"], self._runs)
         for key, name in named.items():
             if not self._nodes[key]["name"]:
                 self._nodes[key]["name"] = name
@@ -185,6 +186,9 @@ class Tape(Recorder):
             event = self._value_event(y, function.name, sources, frame)
             event |= {"attrs": attrs, "formula": function.name, "call": number, "output": index}
             ids.append(self._enter(event, y))
+            if frame is not None:
+                parts = tuple([name for name, part in self._scopes if isinstance(part, str)])
+                self._runs[ids[-1]] = Run(id(frame), frame.f_lineno, frame.f_lasti, parts)
         self._calls[function] = (sources, ids)
 
     def on_gradient(self, function: Function, upstream: Any, contributions: tuple[Tensor | None, ...],

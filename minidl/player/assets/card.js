@@ -1,5 +1,7 @@
 // What happened in a step: formula, the same formula with numbers, the values in and out, pictures and checks.
 
+const WINDOWED = ['Conv2d', 'MaxPool2d', 'AvgPool2d'];
+
 class Card {
   constructor(player) {
     this.player = player;
@@ -39,12 +41,13 @@ class Card {
     const outs = now.out.map((output, k) => valueTable(player.data.nodes[output].v, {
       caption: this.caption(output), array: 'y', hidden, say: player.say,
       ...(k === 0 && can.size && !one ? { choose: (place) => player.choose(0, place), chosen, can } : {}) }));
+    const window = WINDOWED.includes(node.op) && !hidden ? pictureOf(player, now, state, chosen) : null;
     return [
       this.formulas(now, 'forward', found && this.equationOf(id, found, hidden, false)),
       player.predicting() ? this.question(nameMath(node.name, id, one ? [] : indexOf(chosen, node.v.s)), found) : null,
-      make('div', { class: 'flow' }, ins, make('span', { class: 'arrow', 'aria-hidden': 'true' }, '→'), outs),
+      make('div', { class: 'flow' }, window || ins, make('span', { class: 'arrow', 'aria-hidden': 'true' }, '→'), outs),
       can.size > 1 && !one ? make('p', { class: 'hint' }, player.say(can.has(chosen) ? 'choose' : 'not_kept')) : null,
-      hidden ? null : pictureOf(player, now, state, chosen),
+      hidden || window ? null : pictureOf(player, now, state, chosen),
     ];
   }
 
@@ -53,9 +56,10 @@ class Card {
     const say = player.say;
     const hidden = player.hidden();
     const rows = now.out.map((id, k) => valueTable(now.up[k], { caption: this.caption(id, true), array: 'gy', say,
-      note: say('upstream'), lit: this.litUpstream(now) }));
-    const used = now.in.map((id, k) => valueTable(state.values.get(id) || player.data.nodes[id].v, {
-      caption: this.caption(id), array: `x${k}`, say, lit: this.litInput(now, k) }));
+      note: say('upstream'), lit: this.lit(now, 'gy') }));
+    const known = [...now.in.map((id, k) => [id, `x${k}`]), [now.out[0], 'y']];
+    const used = known.map(([id, array]) => [id, array, this.lit(now, array)]).filter(([, , lit]) => lit.size)
+      .map(([id, array, lit]) => valueTable(state.values.get(id) || player.data.nodes[id].v, { caption: this.caption(id), array, say, lit }));
     const sent = now.sent.map((part, k) => {
       if (!part) return null;
       const chosen = player.chosen(k, part.eq);
@@ -65,7 +69,7 @@ class Card {
       const index = one ? [] : indexOf(chosen, part.v.s);
       const same = part.v.d && part.acc.d && part.v.d.every((v, i) => v === part.acc.d[i]);
       return make('section', { class: 'sent' },
-        make('h4', {}, `${say('contribution')} ${say('to_input', { x: player.nameOf(part.to) })}`),
+        make('h4', {}, `${say('contribution')} `, ...this.around('to_input', this.caption(part.to))),
         found ? make('p', { class: 'plugged' }, this.equationOf(part.to, found, hidden, true)) : null,
         player.predicting() && k === player.asked() ? this.question(nameMath(player.data.nodes[part.to].name, part.to, index, true), found) : null,
         make('div', { class: 'flow' },
@@ -78,7 +82,7 @@ class Card {
     return [
       this.formulas(now, 'adjoint'),
       make('div', { class: 'flow' }, rows, used.length ? make('span', { class: 'arrow', 'aria-hidden': 'true' }, '×') : null, used),
-      ...sent,
+      make('div', { class: 'sents' }, sent),
       none.length ? make('p', { class: 'hint' }, say('no_contribution', { x: none.map((id) => player.nameOf(id)).join(', ') })) : null,
     ];
   }
@@ -157,24 +161,22 @@ class Card {
 
   caption(id, bar = false) {
     const node = this.player.data.nodes[id];
-    return wrapped(nameMath(node.leaf === 'Constant' && !node.name ? '' : node.name, id, [], bar));
+    const constant = node.leaf === 'Constant' && node.v.d && node.v.d.length === 1 ? node.v.d[0] : undefined;
+    return wrapped(nameMath(node.name, id, [], bar, constant));
   }
 
-  litInput(now, k) {
-    const lit = new Set();
-    now.sent.forEach((part, j) => {
-      if (!part) return;
-      const found = part.eq.find(([place]) => place === this.player.chosen(j, part.eq));
-      for (const place of litBy(found && found[1]).get(`x${k}`) || []) lit.add(place);
-    });
-    return lit;
+  // A text of the player with an element in the place of {x}.
+  around(key, element) {
+    const [before, after] = this.player.say(key).split('{x}');
+    return [before, element, after];
   }
 
-  litUpstream(now) {
+  // The elements of an array that the shown formulas of a backward step use.
+  lit(now, array) {
     const lit = new Set();
     now.sent.forEach((part, j) => {
       const found = part && part.eq.find(([place]) => place === this.player.chosen(j, part.eq));
-      for (const place of litBy(found && found[1]).get('gy') || []) lit.add(place);
+      for (const place of litBy(found && found[1]).get(array) || []) lit.add(place);
     });
     return lit;
   }

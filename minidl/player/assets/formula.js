@@ -65,8 +65,8 @@ function inContext(outer, part, k) {
 }
 
 // The name of a value: its own, or v with its number; with a bar it is its gradient.
-function nameMath(name, id, index, bar) {
-  let letter = name ? nameParts(name) : math('msub', {}, math('mi', {}, 'v'), math('mn', {}, String(id)));
+function nameMath(name, id, index, bar, constant) {
+  let letter = constant !== undefined && !name ? math('mn', {}, show(constant)) : name ? nameParts(name) : math('msub', {}, math('mi', {}, 'v'), math('mn', {}, String(id)));
   if (bar) letter = math('mover', { accent: 'true' }, letter, mo('¯', { stretchy: 'true' }));
   if (!index || !index.length) return letter;
   return math('msub', {}, math('mrow', {}, letter), math('mn', {}, index.join(',')));
@@ -82,14 +82,15 @@ function nameParts(name) {
 function equation(left, part, result, hidden) {
   const box = make('span', { class: 'equation' });
   const piece = (...inside) => box.append(wrapped(math('mrow', {}, ...inside)));
-  piece(left, mo('='));
+  const infix = { form: 'infix' };
+  piece(left, mo('=', infix));
   if (part[0] === '+') {
-    part.slice(1).forEach((p, k) => piece(...(k ? [mo('+')] : []), inContext('+', p, k)));
+    part.slice(1).forEach((p, k) => piece(...(k ? [mo('+', infix)] : []), inContext('+', p, k)));
   } else {
     piece(expression(part));
   }
   const value = hidden ? math('mtext', {}, ' ? ') : numeral(['n', result]);
-  box.append(wrapped(math('mrow', { class: 'result' }, mo('='), value)));
+  box.append(wrapped(math('mrow', { class: 'result' }, mo('=', infix), value)));
   return box;
 }
 

@@ -11,9 +11,10 @@ class Graph {
 
   // Which nodes are drawn: all, or of a large graph those of the part at hand and what they use.
   part(step) {
-    const { nodes, steps } = this.player.data;
-    if (nodes.length <= MANY) return [...nodes.keys()];
-    const now = steps[step];
+    const { nodes, steps, levels } = this.player.data;
+    const epochs = levels.includes('epoch');
+    if (nodes.length <= MANY && !epochs) return [...nodes.keys()];
+    const now = steps[Math.max(step, 1)];
     for (const level of [3, 2, 1]) {
       const own = steps.filter((s) => s.groups[level] === now.groups[level] && s.out);
       const ids = new Set(own.flatMap((s) => [...s.out, ...(s.in || [])]));
@@ -41,7 +42,8 @@ class Graph {
     });
     const arrow = `arrow-${this.player.number}`;
     picture.append(svg('defs', {}, ['', '-now', '-back'].map((kind) => svg('marker', {
-      id: arrow + kind, viewBox: '0 0 8 8', refX: 1, refY: 4, markerWidth: 7, markerHeight: 7, orient: 'auto-start-reverse', class: `head${kind}`,
+      id: arrow + kind, viewBox: '0 0 8 8', refX: 1, refY: 4, markerWidth: kind ? 11 : 8, markerHeight: kind ? 11 : 8, markerUnits: 'userSpaceOnUse',
+      orient: 'auto-start-reverse', class: `head${kind}`,
     }, svg('path', { d: 'M0,0 L8,4 L0,8 z' })))));
     for (const edge of edges) {
       const live = current.has(edge.to) && (now.k === 'forward' || now.k === 'backward');
@@ -57,7 +59,10 @@ class Graph {
     const note = ids.length < nodes.length ? make('p', { class: 'hint' }, say('shown_part')) : null;
     const scroll = make('div', { class: 'scroll' }, picture);
     this.element.replaceChildren(...[legend(say), note, scroll].filter(Boolean));
-    this.follow(scroll, points, [...current].filter((id) => points.has(id)));
+    const scale = Math.max(0.85, Math.min(1, (scroll.clientWidth - 16) / (width + 2 * margin) || 1));
+    picture.setAttribute('width', (width + 2 * margin) * scale);
+    picture.setAttribute('height', (height + 2 * margin) * scale);
+    this.follow(scroll, points, [...current].filter((id) => points.has(id)), scale);
   }
 
   box(id, point, state, current, hidden) {
@@ -67,7 +72,8 @@ class Graph {
     const gradient = state.grads.get(id);
     const kind = node.leaf ? node.leaf.toLowerCase() : 'op';
     const classes = ['node', kind, done ? 'done' : 'todo', current ? 'current' : '', gradient ? 'graded' : ''];
-    const title = node.leaf ? node.name || show(node.v.d ? node.v.d[0] : NaN) : node.name ? `${node.name} = ${node.sym}` : node.sym;
+    const single = node.leaf && node.v.d && node.v.d.length === 1;
+    const title = node.leaf ? node.name || (single ? show(node.v.d[0]) : `v${id}`) : node.name ? `${node.name} = ${node.sym}` : node.sym;
     const value = !done ? '' : hidden && current ? '?' : brief(state.values.get(id) || node.v);
     const backward = this.player.data.steps[this.player.step].k === 'backward';
     const slope = gradient ? `∂ ${hidden && backward && this.player.hides(id) ? '?' : brief(gradient)}` : '';
@@ -81,7 +87,7 @@ class Graph {
       svg('title', {}, words),
       svg('rect', { width: BOX.width, height: BOX.height, rx: node.leaf ? 23 : 8 }),
       svg('text', { x: BOX.width / 2, y: 17, class: 'what' }, title === value ? '' : clipped(title, 13)),
-      svg('text', { x: 9, y: 14, class: 'icon' }, node.leaf === 'Constant' ? '' : icon),
+      svg('text', { x: 7, y: -3, class: 'icon' }, node.leaf === 'Constant' ? '' : icon),
       svg('text', { x: BOX.width / 2, y: slope ? 30 : title === value ? 28 : 34, class: 'value' }, clipped(value, 16)),
       svg('text', { x: BOX.width / 2, y: 42, class: 'slope' }, clipped(slope, 17)),
     );
@@ -89,12 +95,12 @@ class Graph {
   }
 
   // Keep what is being computed in sight.
-  follow(scroll, points, current) {
+  follow(scroll, points, current, scale) {
     if (!current.length) return;
     const point = points.get(current[0]);
     requestAnimationFrame(() => {
-      scroll.scrollLeft = point.x + BOX.width / 2 - scroll.clientWidth / 2;
-      scroll.scrollTop = point.y - scroll.clientHeight / 2;
+      scroll.scrollLeft = (point.x + BOX.width / 2) * scale - scroll.clientWidth / 2;
+      scroll.scrollTop = point.y * scale - scroll.clientHeight / 2;
     });
   }
 }

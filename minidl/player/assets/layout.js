@@ -1,7 +1,7 @@
 // Where the nodes of a graph stand: in layers from left to right, leaves beside what uses them, and edges that bend
 // round the boxes. An edge over several layers passes each of them in a lane of its own.
 
-const BOX = { width: 104, height: 46, lane: 12, gapX: 46, gapY: 16 };
+const BOX = { width: 100, height: 46, lane: 12, gapX: 42, gapY: 18 };
 
 function layout(nodes, ids) {
   const inside = new Set(ids);

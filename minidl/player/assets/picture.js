@@ -5,14 +5,14 @@ function pictureOf(player, now, state, chosen) {
   const frame = (title, ...inside) => make('figure', { class: 'picture' }, make('figcaption', {}, title), ...inside);
   const valueOf = (k) => state.values.get(now.in[k]) || player.data.nodes[now.in[k]].v;
   if (['Conv2d', 'MaxPool2d', 'AvgPool2d'].includes(node.op) && node.v.d && valueOf(0).d) {
-    return frame(player.say('window'), ...windowed(player, node, now, valueOf, chosen));
+    return windowed(player, node, now, valueOf, chosen);
   }
   if (now.weights) {
     return frame(player.say('weights'), make('div', { class: 'flow' }, now.weights.map((head) => heat(head))));
   }
   if (node.op === 'Softmax' && node.v.d && node.v.s.length >= 2 && node.v.s.at(-1) <= 64) {
     const size = node.v.s.at(-1) * node.v.s.at(-2);
-    return frame(player.say('weights'), heat({ s: node.v.s.slice(-2), d: node.v.d.slice(0, size) }));
+    return frame(player.say('rows_of_one'), heat({ s: node.v.s.slice(-2), d: node.v.d.slice(0, size) }));
   }
   if (['Sigmoid', 'Tanh', 'Softmax', 'ReLU'].includes(node.op) && node.v.d && node.v.d.length > 1 && node.v.d.length <= 32) {
     return frame(player.say('bars'), bars(node.v.d.map(asNumber), node.op === 'ReLU' ? null : 1));
@@ -54,10 +54,10 @@ function windowed(player, node, now, valueOf, chosen) {
     }
     parts.push(make('div', { class: 'flow' }, row));
   }
+  if (own > 3) parts.push(make('p', { class: 'hint' }, `… ${own}`));
   const key = { Conv2d: 'products', MaxPool2d: 'window_max', AvgPool2d: 'window_mean' }[node.op];
-  const value = show(node.v.d[chosen]);
-  parts.push(make('p', { class: 'hint' }, `${player.say(key)} → [${[n, o, i, j].join(',')}] = ${value}`));
-  return parts;
+  const title = `${player.say('window')} [${i},${j}] · ${player.say(key)}`;
+  return make('figure', { class: 'picture' }, make('figcaption', {}, title), parts);
 }
 
 function sign(text) {
@@ -66,7 +66,7 @@ function sign(text) {
 
 // A field of numbers with those under the window framed; the border is the padding.
 function grid(rows, columns, valueAt, inside, border = { top: 0, bottom: 0, left: 0, right: 0 }) {
-  const cell = rows + border.top + border.bottom > 14 || columns > 14 ? 14 : 34;
+  const cell = rows + border.top + border.bottom > 10 || columns > 10 ? 14 : 34;
   let largest = 1e-12;
   const range = (from, to) => Array.from({ length: to - from }, (_, k) => k + from);
   const ys = range(-border.top, rows + border.bottom);

@@ -1,5 +1,14 @@
-// One player: where it stands, what is known there, its buttons and keys.
+// Icons of the buttons, drawn, because fonts differ.
+const ICONS = {
+  first: 'M4 4h2v12H4zM16 4v12L7 10z', previous: 'M14 4v12L5 10z', next: 'M6 4v12l9-6z', last: 'M14 4h2v12h-2zM4 4v12l9-6z',
+  play: 'M5 3v14l11-7z', pause: 'M5 3h4v14H5zM11 3h4v14h-4z',
+};
 
+function icon(name) {
+  return svg('svg', { viewBox: '0 0 20 20', width: 16, height: 16, 'aria-hidden': 'true', class: 'icon-button' }, svg('path', { d: ICONS[name] }));
+}
+
+// One player: where it stands, what is known there, its buttons and keys.
 class Player {
   constructor(trace, number, page) {
     this.data = trace;
@@ -24,17 +33,13 @@ class Player {
   // ── the parts ──────────────────────────────────────────────────────────────────────────────
 
   build() {
-    const button = (key, text, act) => {
-      const b = make('button', { type: 'button', onclick: act, 'data-title': key });
-      b.textContent = text;
-      return b;
-    };
+    const button = (key, act) => make('button', { type: 'button', onclick: act, 'data-title': key }, icon(key));
     this.controls = {
-      first: button('first', '⏮', () => this.goTo(0)),
-      previous: button('previous', '◀', () => this.move(-1)),
-      next: button('next', '▶', () => this.move(1)),
-      last: button('last', '⏭', () => this.goTo(this.data.steps.length - 1)),
-      play: button('play', '⏵', () => this.toggle()),
+      first: button('first', () => this.goTo(0)),
+      previous: button('previous', () => this.move(-1)),
+      next: button('next', () => this.move(1)),
+      last: button('last', () => this.goTo(this.data.steps.length - 1)),
+      play: button('play', () => this.toggle()),
       jump: make('button', { type: 'button', class: 'worded', onclick: () => this.jump() }),
       predict: make('button', { type: 'button', class: 'worded', 'aria-pressed': 'false', onclick: () => this.togglePredict() }),
     };
@@ -145,7 +150,7 @@ class Player {
       b.title = say(key);
       b.setAttribute('aria-label', say(key));
     }
-    controls.play.textContent = this.timer ? '⏸' : '⏵';
+    controls.play.replaceChildren(icon(this.timer ? 'pause' : 'play'));
     controls.jump.textContent = say(now.k === 'backward' ? 'to_forward' : 'to_backward');
     controls.jump.hidden = !this.data.steps.some((step) => step.k === 'backward');
     controls.predict.textContent = say('predict');

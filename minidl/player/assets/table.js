@@ -2,6 +2,7 @@
 
 const WIDE = 12;
 const PLANES = 6;
+const MANY_CELLS = 144;
 
 // options: caption, note, array (what formulas call it), choose(place), chosen, lit (places), hidden, can (places), say
 function valueTable(value, options) {
@@ -21,7 +22,7 @@ function valueTable(value, options) {
   const shown = shownPlanes(planes, Math.floor(wanted / (rows * columns)));
   const row = make('div', { class: 'planes' });
   for (const plane of shown) {
-    const table = make('table', { class: rows > WIDE || columns > WIDE ? 'field' : 'cells' });
+    const table = make('table', { class: rows > WIDE || columns > WIDE || value.d.length > MANY_CELLS ? 'field' : 'cells' });
     if (planes > 1) table.append(make('caption', {}, `[${indexOf(plane, lead).join(',')}]`));
     const body = make('tbody', {});
     for (let i = 0; i < rows; i++) {
