@@ -92,6 +92,10 @@ class Recurrent(Fused):
         """The states after one step, from what the input adds to the sums, the states before, w_hh and b_hh."""
         raise TypeError(f"{type(self).__name__} has no step")
 
+    def input_bias(self, b_ih: Array, b_hh: Array) -> Array:
+        """What is added to the sums of all steps at once."""
+        return b_ih + b_hh
+
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
         """All steps on arrays: the states (T, N, H) of each kind, in order, then what `run_back` needs besides."""
         raise TypeError(f"{type(self).__name__} has no run")
@@ -118,7 +122,7 @@ class Recurrent(Fused):
         x, *state, w_ih, w_hh, b_ih, b_hh = _wide(arrays)
         T, N, D = x.shape
         a = kernels_for(x).matmul(x.reshape(T * N, D), w_ih.T).reshape(T, N, w_ih.shape[0])
-        a += b_ih
+        a += self.input_bias(b_ih, b_hh)
         states, *kept = self.run(a, state, w_hh, b_hh)
         last = 0 if self.reverse else -1
         lasts = [s[last].astype(dtype) for s in (states, *kept[: len(state) - 1])]  # copies: what is kept is ours
@@ -198,7 +202,6 @@ class RNN(Recurrent):
         return rnn_step(a, h, w_hh, b_hh, self.nonlinearity)
 
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
-        a += b_hh
         kernels_for(a).rnn_steps(a, *state, w_hh, self.counts, self.reverse, self.nonlinearity == "relu")
         return (a,)
 
@@ -228,7 +231,6 @@ class LSTM(Recurrent):
         return lstm_step(a, *state_and_weights)
 
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
-        a += b_hh
         kept = kernels_for(a).lstm_steps(a, *state, w_hh, self.counts, self.reverse)
         return (*kept, a)
 
@@ -264,6 +266,9 @@ class GRU(Recurrent):
     def step(self, a: Tensor, *state_and_weights: Tensor) -> tuple[Tensor, ...]:
         h, w_hh, b_hh = state_and_weights
         return gru_step(a, h, w_hh, b_hh, self.reset)
+
+    def input_bias(self, b_ih: Array, b_hh: Array) -> Array:
+        return b_ih  # b_hh belongs into the product that the reset gate may multiply
 
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
         kept = kernels_for(a).gru_steps(a, *state, w_hh, b_hh, self.counts, self.reverse, self.reset == "after")

@@ -7,6 +7,7 @@ from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_p
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.cpu.gru import gru_steps as gru_steps
 from minidl.kernels.cpu.gru import gru_steps_grad as gru_steps_grad
+from minidl.kernels.cpu.linalg import matmul as matmul
 from minidl.kernels.cpu.normalization import batch_norm as batch_norm
 from minidl.kernels.cpu.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.cpu.normalization import batch_norm_stats as batch_norm_stats
@@ -23,4 +24,3 @@ from minidl.kernels.cpu.recurrent import rnn_steps as rnn_steps
 from minidl.kernels.cpu.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
-from minidl.kernels.portable.linalg import matmul as matmul

@@ -24,9 +24,7 @@ def gru_steps(
     states, q = np.empty((a.shape[0], N, H), np.float32), np.empty((a.shape[0], N, H), np.float32)
     arrays = flat(a, h0, b, states, q)
     first, last = (w, w[:0]) if reset_after else (w[: 2 * H], w[2 * H :])
-    weights = packed(first.T), packed(last.T)
-    steps = _after if reset_after else _before
-    by_rows(N, counts, lambda n, start, stop: steps(*arrays, *weights, n, reverse, N, H, start, stop))
+    by_rows(_after if reset_after else _before, [*arrays, packed(first.T), packed(last.T)], N, H, counts, reverse)
     return states, q
 
 
@@ -41,9 +39,8 @@ def gru_steps_grad(
     N, H = gh.shape
     arrays = flat(gy, gh, h0, gates, states, q, ga, gn)
     first, last = (w, w[:0]) if reset_after else (w[: 2 * H], w[2 * H :])
-    weights = packed(first), packed(last)
-    steps = _after_grad if reset_after else _before_grad
-    by_rows(N, counts, lambda n, start, stop: steps(*arrays, *weights, n, reverse, N, H, start, stop))
+    kernel = _after_grad if reset_after else _before_grad
+    by_rows(kernel, [*arrays, packed(first), packed(last)], N, H, counts, reverse)
     return ga, gn, gh
 
 

@@ -11,6 +11,7 @@ float32 only; other dtypes go to `portable`, which also says how rows and steps 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,15 +29,17 @@ def is_fast(*arrays: Array) -> bool:
     return all(x.dtype == np.float32 and x.size for x in arrays)
 
 
-def flat(*arrays: Array) -> list[Array]:
+def flat(*arrays: Array) -> Any:
     """Contiguous arrays as one row of numbers each."""
     return [dense(x).reshape(-1) for x in arrays]
 
 
-def by_rows(N: int, counts: Sequence[int], body: Callable[[Array, int, int], object]) -> None:
-    """Call body(counts, start, stop) for blocks of the N rows, on our threads."""
+def by_rows(
+    kernel: Callable[..., object], arrays: Sequence[Any], N: int, H: int, counts: Sequence[int], reverse: bool
+) -> None:
+    """Call kernel(*arrays, counts, reverse, N, H, start, stop) for blocks of the N rows, on our threads."""
     numbers = np.array(counts, np.int64)
-    parallel_for(N, ROWS, lambda start, stop: body(numbers, start, stop))
+    parallel_for(N, ROWS, lambda start, stop: kernel(*arrays, numbers, reverse, N, H, start, stop))
 
 
 # ── the plain network ─────────────────────────────────────────────────────────────────────────────
@@ -47,9 +50,7 @@ def rnn_steps(a: Array, h0: Array, w: Array, counts: Sequence[int], reverse: boo
     if not is_fast(a, h0, w) or not a.flags.c_contiguous:
         return portable.rnn_steps(a, h0, w, counts, reverse, relu)
     N, H = h0.shape
-    sums, first = flat(a, h0)
-    wt = packed(w.T)
-    by_rows(N, counts, lambda n, start, stop: _rnn(sums, first, wt, n, reverse, relu, N, H, start, stop))
+    by_rows(_rnn, [*flat(a, h0), packed(w.T), relu], N, H, counts, reverse)
     return a
 
 
@@ -61,9 +62,7 @@ def rnn_steps_grad(
         return portable.rnn_steps_grad(gy, gh, states, w, counts, reverse, relu)
     ga, gh = np.empty(states.shape, np.float32), gh.copy()
     N, H = gh.shape
-    gys, ghs, hs, gas = flat(gy, gh, states, ga)
-    panels = packed(w)
-    by_rows(N, counts, lambda n, i, j: _rnn_grad(gys, ghs, hs, panels, n, reverse, relu, gas, N, H, i, j))
+    by_rows(_rnn_grad, [*flat(gy, gh, states, ga), packed(w), relu], N, H, counts, reverse)
     return ga, gh
 
 
@@ -89,7 +88,7 @@ def _cut_grad(h: Number, gy: Number, gh: Number) -> tuple[Number]:
 
 @jit
 def _rnn(
-    a: Array, h0: Array, wt: Array, counts: Array, reverse: bool, relu: bool, N: int, H: int, start: int, stop: int
+    a: Array, h0: Array, wt: Array, relu: bool, counts: Array, reverse: bool, N: int, H: int, start: int, stop: int
 ) -> None:
     before, at = h0, start * H
     for step in range(counts.size):
@@ -107,7 +106,7 @@ def _rnn(
 
 @jit
 def _rnn_grad(
-    gy: Array, gh: Array, states: Array, w: Array, counts: Array, reverse: bool, relu: bool, ga: Array, N: int, H: int,
+    gy: Array, gh: Array, states: Array, ga: Array, w: Array, relu: bool, counts: Array, reverse: bool, N: int, H: int,
     start: int, stop: int,
 ) -> None:  # fmt: skip
     for step in range(counts.size):
@@ -133,9 +132,7 @@ def lstm_steps(
         return portable.lstm_steps(a, h0, c0, w, counts, reverse)
     N, H = h0.shape
     kept = tuple([np.empty((a.shape[0], N, H), np.float32) for _ in range(3)])
-    sums, first, memory, *results = flat(a, h0, c0, *kept)
-    wt = packed(w.T)
-    by_rows(N, counts, lambda n, i, j: _lstm(sums, first, memory, wt, n, reverse, *results, N, H, i, j))
+    by_rows(_lstm, [*flat(a, h0, c0, *kept), packed(w.T)], N, H, counts, reverse)
     return kept[0], kept[1], kept[2]
 
 
@@ -149,8 +146,7 @@ def lstm_steps_grad(
     ga, gh, gc = np.empty(gates.shape, np.float32), gh.copy(), gc.copy()
     N, H = gh.shape
     arrays = flat(gy, gh, gc, c0, gates, cells, squashed, ga)
-    panels = packed(w)
-    by_rows(N, counts, lambda n, start, stop: _lstm_grad(*arrays, panels, n, reverse, N, H, start, stop))
+    by_rows(_lstm_grad, [*arrays, packed(w)], N, H, counts, reverse)
     return ga, gh, gc
 
 
@@ -173,8 +169,8 @@ def _lstm_gates_grad(
 
 @jit
 def _lstm(
-    a: Array, h0: Array, c0: Array, wt: Array, counts: Array, reverse: bool, states: Array, cells: Array,
-    squashed: Array, N: int, H: int, start: int, stop: int,
+    a: Array, h0: Array, c0: Array, states: Array, cells: Array, squashed: Array, wt: Array, counts: Array,
+    reverse: bool, N: int, H: int, start: int, stop: int,
 ) -> None:  # fmt: skip
     h, c, at = h0, c0, start * H
     for step in range(counts.size):

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numba.core import cgutils
+from numba.core.cgutils import unpack_tuple
 from numba.extending import intrinsic
 
 from minidl.kernels.cpu import simd
@@ -79,7 +79,7 @@ def select(condition: Any, yes: Number, no: Number) -> Number:
     """yes where the condition holds, otherwise no; one of the two is no constant."""
     either = yes if isinstance(yes, Vector) else no
     if not isinstance(either, Vector):
-        return np.where(condition, yes, no).astype(np.float32, copy=False)
+        return np.asarray(np.where(condition, yes, no), np.float32)
     return Vector(either.builder, either.builder.select(condition, either._of(yes), either._of(no)))
 
 
@@ -102,7 +102,7 @@ def multiply_add(a: Number, b: Number, c: Number) -> Number:
     """a·b + c."""
     if isinstance(a, Vector):
         return Vector(a.builder, simd.fma(a.builder, a.value, a._of(b), a._of(c)))
-    return a * np.float32(b) + c if np.isscalar(b) else a * b + c
+    return a * b + c
 
 
 def polynomial(x: Number, *coefficients: float) -> Number:
@@ -194,6 +194,10 @@ def _interpreted(formula: Callable[..., Any], inputs: int, outputs: int, sums: i
     return kernel
 
 
+_star: Any = types.StarArgTuple.from_types
+_unpacked: Any = unpack_tuple
+
+
 def _compiled(formula: Callable[..., Any], inputs: int, outputs: int, sums: int, combine: str) -> Callable[..., Any]:
     # a sum waits for the sum before it, so several are kept; a formula that also writes has enough to do meanwhile
     turns = 4 if sums and not outputs else 1
@@ -204,14 +208,15 @@ def _compiled(formula: Callable[..., Any], inputs: int, outputs: int, sums: int,
             a if isinstance(a, types.Array) else types.float32 if isinstance(a, types.Float) else types.int64
             for a in arguments
         ]
-        result = types.void if not sums else types.float32 if sums == 1 else types.UniTuple(types.float32, sums)
+        many: Any = types.UniTuple
+        result = types.void if not sums else types.float32 if sums == 1 else many(types.float32, sums)
 
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             n, packed = values
-            values = cgutils.unpack_tuple(builder, packed)
+            values = _unpacked(builder, packed)
             pairs = _pairs([*zip(kinds, values, strict=True)], lambda x: isinstance(x[0], types.Array))
             places = [
-                simd.splat(builder, x[1]) if place is None else simd.pointer(context, builder, *x, place[1])
+                simd.splat(builder, x[1]) if place is None else simd.pointer(context, builder, x[0], x[1], place[1])
                 for x, place in pairs
             ]
 
@@ -233,7 +238,7 @@ def _compiled(formula: Callable[..., Any], inputs: int, outputs: int, sums: int,
                 return context.get_dummy_value()
             return numbers[0] if sums == 1 else context.make_tuple(builder, signature.return_type, numbers)
 
-        return result(types.int64, types.StarArgTuple.from_types(kinds)), emit
+        return result(types.int64, _star(kinds)), emit
 
     result: Callable[..., Any] = kernel
     return result

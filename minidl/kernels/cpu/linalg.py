@@ -1,0 +1,132 @@
+"""Products of large float32 matrices by our own blocks of registers; all others go to `portable`.
+
+The smaller operand is copied into panels (`products`), once, shared by all threads; then every thread takes some rows
+of the result and some panels. K is cut into pieces whose panels stay in the cache.
+
+    for rows and panels of C, shared out over threads
+        for pieces of K
+            product of a piece of the rows of A and of the panels of B, added to C
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidl.backend import Array
+from minidl.kernels import portable
+from minidl.kernels.cpu import simd
+from minidl.kernels.cpu.arrays import dense, scratch
+from minidl.kernels.cpu.jit import jit
+from minidl.kernels.cpu.products import PANEL, ROWS, product
+from minidl.kernels.cpu.vectors import copied
+from minidl.kernels.threads import parallel_for
+
+_FLOAT = np.dtype(np.float32)
+_SMALL = 1 << 17  # multiply-adds up to which BLAS, called at once, is as fast
+_CHUNK = 1 << 22  # multiply-adds of one chunk: some 50 µs
+_FEW = 64  # rows for which B is read as it lies
+_KEPT = 1 << 22  # numbers of panels that a thread keeps room for
+_STRIP = 4 * simd.LANES  # rows of Aᵀ copied side by side
+_DEPTH = 512  # numbers of K in a piece: a panel of them takes 96 KiB
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """See `portable.matmul`."""
+    if not (a.dtype is _FLOAT and b.dtype is _FLOAT and b.ndim == 2 and a.ndim >= 2 and a.shape[-1] == b.shape[0]):
+        return portable.matmul(a, b, out)
+    K, N = b.shape
+    M = a.size // K if K else 0
+    if M * N * K <= _SMALL or min(M, N) < ROWS or (a.ndim > 2 and not a.flags.c_contiguous):
+        return portable.matmul(a, b, out)
+    shape = (*a.shape[:-1], N)
+    if out is not None and not (out.shape == shape and out.dtype is _FLOAT and out.flags.c_contiguous):
+        return portable.matmul(a, b, out)
+    y = np.empty(shape, np.float32) if out is None else out
+    _multiply(a.reshape(M, K), b, y.reshape(M, N))
+    return y
+
+
+def _multiply(a: Array, b: Array, y: Array) -> None:
+    (M, K), N = a.shape, b.shape[1]
+    if 2 * M < N and b.strides[0] <= b.strides[1]:  # (Bᵀ Aᵀ)ᵀ: the other one is shorter to copy, and Bᵀ lies in rows
+        turned = np.empty((N, M), np.float32)
+        _multiply(b.T, a.T, turned)
+        y[...] = turned.T
+        return
+    left, rs, ks = _lying(a)
+    right, k_stride, column_stride = _lying(b)
+    panels = -(-N // PANEL)
+    if M <= _FEW and column_stride == 1 and N % simd.LANES == 0:  # too few rows to pay for a copy
+        packed, ldb, panel = right, N, PANEL
+    else:
+        size = panels * K * PANEL
+        packed, ldb, panel = scratch("panels", size) if size <= _KEPT else np.empty(size, np.float32), PANEL, K * PANEL
+        at_once = max(1, (1 << 17) // (K * PANEL))
+        parallel_for(panels, at_once, lambda i, j: _pack(right, k_stride, column_stride, K, N, packed, i, j))
+    rows, wide = _shares(M, panels, K)
+    blocks = -(-M // rows)
+    target = y.reshape(-1)
+
+    def run(start: int, stop: int) -> None:
+        copy = scratch("rows of A", _DEPTH * _STRIP)
+        for item in range(start, stop):
+            m, p = item % blocks * rows, item // blocks * wide
+            here = m, min(m + rows, M), p, min(p + wide, panels)
+            _rows(left, rs, ks, packed, ldb, panel, target, N, K, *here, copy)
+
+    parallel_for(blocks * -(-panels // wide), 1, run)
+
+
+def _lying(x: Array) -> tuple[Array, int, int]:
+    """The numbers of a matrix in a row, and how far apart rows and columns are."""
+    if x.T.flags.c_contiguous and not x.flags.c_contiguous:
+        return dense(x.T).reshape(-1), 1, x.shape[0]
+    return dense(x).reshape(-1), x.shape[1], 1
+
+
+def _shares(M: int, panels: int, K: int) -> tuple[int, int]:
+    """Rows and panels of a chunk: whole rows of at least 64, as far as they go, then fewer panels."""
+    work = max(1, PANEL * K)
+    rows = min(M, max(64, _CHUNK // (work * panels)))
+    rows = min(-(-rows // ROWS) * ROWS, 256)
+    return rows, min(panels, max(1, _CHUNK // (work * rows)))
+
+
+@jit
+def _pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, stop: int) -> None:
+    for p in range(start, stop):
+        columns = min(PANEL, N - p * PANEL)
+        target = p * K * PANEL
+        if columns < PANEL:
+            panels[target : target + K * PANEL] = 0
+        if js == 1:
+            for k in range(K):
+                source, row = k * ks + p * PANEL, target + k * PANEL
+                panels[row : row + columns] = b[source : source + columns]
+        else:
+            for first in range(0, K, 64):  # a piece at a time, so that what is written in steps stays in the cache
+                for k in range(first, min(first + 64, K)):
+                    for j in range(columns):
+                        panels[target + k * PANEL + j] = b[(p * PANEL + j) * js + k]
+
+
+@jit
+def _rows(
+    a: Array, rs: int, ks: int, b: Array, ldb: int, panel: int, c: Array, N: int, K: int, first: int, last: int,
+    begin: int, end: int, copy: Array,
+) -> None:  # fmt: skip
+    """Rows first … last − 1 of the result, in the panels begin … end − 1."""
+    columns = min(N, end * PANEL) - begin * PANEL
+    for k in range(0, K, _DEPTH):
+        depth = min(_DEPTH, K - k)
+        right, target, add = begin * panel + k * ldb, first * N + begin * PANEL, int(k > 0)
+        if ks == 1:
+            left = first * rs + k
+            product(last - first, columns, depth, a, left, rs, 1, b, right, ldb, panel, c, target, N, add)
+            continue
+        for m in range(first, last, _STRIP):
+            height = min(_STRIP, last - m)
+            for i in range(depth):
+                copied(height, a, m + (k + i) * ks, copy, i * _STRIP)
+            left = target + (m - first) * N
+            product(height, columns, depth, copy, 0, 1, _STRIP, b, right, ldb, panel, c, left, N, add)
