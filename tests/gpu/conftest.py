@@ -10,11 +10,11 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "emulator"), str(HERE.parent / "kernels")]
 
-import cuda_emulator
-from cuda_emulator import Emulator
-from rooms import Room
+import cuda_emulator  # noqa: E402  # it lies in a folder of its own
+from cuda_emulator import Emulator  # noqa: E402
+from rooms import Room  # noqa: E402
 
-from minidl.kernels.gpu import launcher
+from minidl.kernels.gpu import launcher  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def test_edges_of_tiles(room: Room, case: tuple[Any, ...], tile: Any, monkeypatc
 
 @pytest.mark.parametrize("case", TILES, ids=lambda c: f"{c[0]}-{c[1]}")
 def test_tensor_cores(room: Room, case: tuple[Any, ...]) -> None:
-    """By the layouts the PTX ISA prints; tf32 rounds each factor to 10 bits of fraction, and only where it is allowed."""
+    """By the layouts the PTX ISA prints; tf32, where it is allowed, rounds each factor to 10 bits of fraction."""
     x_shape, w_shape, *window = case
     x, w, b = ConvCase(x_shape, w_shape, *window, seed=8).arrays("float32")
     expected = portable.conv2d(*[a.astype("f8") for a in (x, w, b)], *window)

@@ -129,7 +129,7 @@ def conv2d_input_grad(
         for column in range(min(v.SW, v.W)):
             across = _phase(column, v.W, v.KW, v.SW, v.left, v.DW)
             phase = Correlation(
-                s.N, s.G, M, C, v.OH, v.OW, vertical.count, across.count, vertical.taps, across.taps,
+                s.N, s.G, M, C, v.OH, v.OW, vertical.pixels, across.pixels, vertical.taps, across.taps,
                 vertical.first, 1, vertical.step, across.first, 1, across.step,
                 v.KW, vertical.tap, vertical.taps_apart, across.tap, across.taps_apart,
                 v.H, v.W, row, v.SH, column, v.SW, M * C * taps, taps, M * taps,
@@ -139,12 +139,12 @@ def conv2d_input_grad(
 
 
 class _Phase(NamedTuple):
-    """The pixels r, r + S, r + 2S, … of an axis, and the taps that ever reach them: every one whose windows start there.
+    """The pixels r, r + S, r + 2S, … of an axis, and the taps that ever reach them.
 
     Pixel r + a·S gets the gradient of windows first + a + i·step from tap `tap` + i·taps_apart.
     """
 
-    count: int
+    pixels: int
     taps: int
     tap: int
     taps_apart: int

@@ -210,3 +210,8 @@ def spread(count: int, threads: int = 256, most: int = 1 << 20) -> tuple[Sizes, 
 def planes(count: int, size: int, threads: int = 256) -> tuple[Sizes, Sizes]:
     """A grid for `count` planes of `size` items: y counts planes, x items; kernels loop over the rest of either."""
     return (-(-size // threads), min(count, MOST_BLOCKS[1])), (threads,)
+
+
+def may_wait(xp: Any) -> bool:
+    """Whether the host may read a result now: not while a graph is captured, where nothing has been computed yet."""
+    return xp is np or not xp.cuda.get_current_stream().is_capturing()
