@@ -20,6 +20,8 @@ Faces = NDArray[np.float32]
 
 FLAT = 1e-5
 """A spread below this (of grey levels from 0 to 1) is rounding, not a picture; it is not blown up."""
+LEAST_SHARE = 0.01
+"""A mean over less than this share of a neighbourhood is none."""
 
 
 # ── along one axis ────────────────────────────────────────────────────────────────────────────────
@@ -120,43 +122,52 @@ def area_mean(images: Array, size: tuple[int, int]) -> Faces:
     return _both_axes(unit(images), _shrinking(h, rows), _shrinking(w, columns))
 
 
-def zscore(x: Faces) -> Faces:
+def zscore(x: Faces, seen: Faces | None = None) -> Faces:
     """Mean 0 and standard deviation 1: takes out brightness and contrast of the whole image.
 
         z = (x - mean x) / std x
 
     Arguments:
         x: (..., h, w) float32.
+        seen: 1 where x shows the face and 0 elsewhere, of the same shape; mean and deviation are of the former.
 
     Returns:
-        The same shape; all 0 for an image of one grey level.
+        The same shape; all 0 for an image of one grey level, and where nothing is seen.
     """
-    d = x - x.mean((-2, -1), keepdims=True)
-    spread = np.sqrt(np.square(d).mean((-2, -1), keepdims=True))
+    pixels = x.shape[-1] * x.shape[-2] if seen is None else np.maximum(seen.sum((-2, -1), keepdims=True), 1)
+    d = x - (x if seen is None else x * seen).sum((-2, -1), keepdims=True) / pixels
+    d = d if seen is None else d * seen
+    spread = np.sqrt(np.square(d).sum((-2, -1), keepdims=True) / pixels)
     return np.asarray(d / np.maximum(spread, np.float32(FLAT)), np.float32)
 
 
-def local_contrast(x: Faces, width: int = 9, floor: float = 0.2) -> Faces:
+def local_contrast(x: Faces, width: int = 9, floor: float = 0.2, seen: Faces | None = None) -> Faces:
     """Mean 0 and spread about 1 in every neighbourhood: takes out shadows and slopes of light.
 
         z = zscore(x);  d = z - blur z;  y = d / (√(blur d²) + floor)
 
     where blur is the mean over width × width pixels, taken twice, the border repeated outwards
     (Jarrett, Kavukcuoglu, Ranzato, LeCun, "What is the best multi-stage architecture for object
-    recognition?", ICCV 2009, with a box for the Gaussian).
+    recognition?", ICCV 2009, with a box for the Gaussian). Pixels that show nothing enter no mean.
 
     Arguments:
         x: (..., h, w) float32.
         width: odd side of the neighbourhood in pixels.
         floor: added to the local spread, so that empty areas stay quiet.
+        seen: as in `zscore`; see `visible.visible`.
 
     Returns:
-        The same shape.
+        The same shape; 0 where nothing is seen.
     """
     rows, columns = _box_twice(x.shape[-2], width), _box_twice(x.shape[-1], width)
-    z = zscore(x)
-    d = z - _both_axes(z, rows, columns)
-    spread = np.sqrt(_both_axes(np.square(d), rows, columns))
+    z = zscore(x, seen)
+    if seen is None:
+        d = z - _both_axes(z, rows, columns)
+        spread = np.sqrt(_both_axes(np.square(d), rows, columns))
+    else:
+        share = np.maximum(_both_axes(seen, rows, columns), np.float32(LEAST_SHARE))
+        d = (z - _both_axes(z, rows, columns) / share) * seen
+        spread = np.sqrt(_both_axes(np.square(d), rows, columns) / share)
     return np.asarray(d / (spread + np.float32(floor)), np.float32)
 
 

@@ -15,10 +15,12 @@ from minidl.faces import metrics
 from minidl.faces.classical import Eigenfaces, Fisherfaces
 from minidl.faces.errors import BadDataset, BadImage, BadModelFile, FaceError, NotFitted
 from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
+from minidl.faces.losses import LOSSES
 from minidl.faces.model_file import read_model, write_model
-from minidl.faces.models import NETWORKS, NetworkClassifier
+from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
 from minidl.faces.patterns import LocalBinaryPatterns
-from minidl.faces.training import History
+from minidl.faces.purposes import PURPOSES, with_loss
+from minidl.optim import History
 
 Classical: TypeAlias = Eigenfaces | Fisherfaces | LocalBinaryPatterns
 Classifier: TypeAlias = Classical | NetworkClassifier
@@ -38,9 +40,12 @@ class FaceRecognizer:
         image_size: (rows, columns) of every image.
         device: "cpu" or "cuda", for networks.
         seed: of everything random; the same images and seed give the same recognizer, bit for bit.
+        purpose: what a network is trained for: "identification" (name the people of the training), "verification"
+            (compare people who were not in it) or "damage" (name people on dark, noisy or half hidden photographs).
+        loss: what a network is trained by: "cross-entropy", "arcface" or "triplet"; by default as its recipe says.
 
     Raises:
-        BadDataset: there is no such model.
+        BadDataset: there is no such model, purpose or loss.
         BadImage: the image size is none, or too small for the model.
         FaceError: the device cannot be used, or the seed is no integer from 0 to 2⁶³ − 1.
 
@@ -57,9 +62,21 @@ class FaceRecognizer:
         image_size: tuple[int, int] = (112, 92),
         device: Device | str = "cpu",
         seed: int = 0,
+        *,
+        purpose: str = "identification",
+        loss: str | None = None,
     ) -> None:
         if model not in MODELS:
             raise BadDataset(f"there is no model {model!r}: choose one of {', '.join(MODELS)}")
+        if purpose not in PURPOSES:
+            raise BadDataset(f"there is no purpose {purpose!r}: choose one of {', '.join(PURPOSES)}")
+        if loss is not None and loss not in LOSSES:
+            raise BadDataset(f"there is no loss {loss!r}: choose one of {', '.join(LOSSES)}")
+        if model in CLASSICAL and (purpose != "identification" or loss is not None):
+            raise BadDataset(
+                f"{model} has no steps of training that a purpose or a loss could change: leave them out, or choose a "
+                f"network ({', '.join(NETWORKS)})"
+            )
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
             raise FaceError(f"the seed must be an integer from 0 to 2⁶³ − 1, but it is {seed!r}")
         try:
@@ -70,6 +87,7 @@ class FaceRecognizer:
         self.image_size = size_of(image_size)
         self.device = Device(device)
         self.seed = int(seed)
+        self.purpose, self.loss = purpose, loss
         self._people: list[Hashable] = []
         self._classifier: Classifier | None = None
         self._new_classifier()  # says now, not after the data was read, what is wrong
@@ -77,7 +95,9 @@ class FaceRecognizer:
     def _new_classifier(self) -> Classifier:
         if self.model in CLASSICAL:
             return CLASSICAL[self.model]()
-        return NetworkClassifier(self.model, self.image_size, self.device, self.seed)
+        recipe = PURPOSES[self.purpose](NETWORKS[self.model].recipe)
+        recipe = with_loss(recipe, self.loss) if self.loss else recipe
+        return NetworkClassifier(self.model, self.image_size, self.device, self.seed, recipe)
 
     @property
     def _fitted(self) -> Classifier:
@@ -238,6 +258,8 @@ class FaceRecognizer:
             "model": self.model,
             "image_size": list(self.image_size),
             "seed": self.seed,
+            "purpose": self.purpose,
+            "loss": self.loss,
             "people": self._people,
         }
         write_model(path, about, classifier.state())
@@ -256,7 +278,8 @@ class FaceRecognizer:
         """
         about, arrays = read_model(path)
         try:
-            made = cls(about["model"], tuple(about["image_size"]), device, about["seed"])
+            trained = {"purpose": about.get("purpose", "identification"), "loss": about.get("loss")}
+            made = cls(about["model"], tuple(about["image_size"]), device, about["seed"], **trained)
             people = list(about["people"])
             classifier = made._new_classifier()
             if isinstance(classifier, NetworkClassifier):

@@ -12,23 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from queue import Full, Queue
 from types import TracebackType
-from typing import Final, Generic, NamedTuple, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-import minidl.nn.functional as F
 from minidl import nn, optim
 from minidl.backend import Device
 from minidl.faces.augment import Augmentation
+from minidl.faces.batches import Batch
+from minidl.faces.losses import LOSSES
 from minidl.faces.models.network import FaceNetwork
 from minidl.kernels.threads import single_threaded_blas
 from minidl.tensor import Tensor
 
-Indices = NDArray[np.int64]
 T = TypeVar("T")
 
 
@@ -56,6 +53,13 @@ class Recipe:
         clip: the longest gradient, over all parameters.
         several: how faces are changed where people have several images, all in all.
         single: how they are changed where everybody has one image: other poses are made up too.
+        loss: one of `LOSSES`.
+        scale: of the classifier by angle.
+        margin: of the loss: an angle in radians for "arcface", a squared distance for "triplet".
+        virtual: how many people are made up of the real ones, to learn what tells apart people never seen.
+        light: how light is taken out, one of those of `normalise`.
+        blind: whether parts of a face that show nothing are left out of that.
+        mirror: whether an answer is the mean of those for an image and its mirror image.
     """
 
     steps: int = 400
@@ -66,49 +70,13 @@ class Recipe:
     clip: float = 2.0
     several: Augmentation = SEVERAL
     single: Augmentation = SINGLE
-
-
-@dataclass
-class History:
-    """What happened in training.
-
-    Attributes:
-        loss: of each step.
-        learning_rate: of each step.
-        validation: step → share of the validation images that were named wrongly after it.
-        seconds: of the whole training, by the clock.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    validation: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-class Plan(NamedTuple):
-    """Which images a batch shows, and in which epoch each of them stands."""
-
-    epochs: Indices
-    indices: Indices
-
-
-def plan(step: int, images: int, batch: int, seed: int) -> Plan:
-    """The images of one step: every epoch is all images in a new order, and a batch may reach into the next epoch.
-
-    Arguments:
-        step: counted from 0.
-        images: how many there are.
-        batch: how many a step takes.
-        seed: of the orders.
-
-    >>> plan(1, images=3, batch=2, seed=0).epochs.tolist()
-    [0, 1]
-    """
-    at = np.arange(step * batch, (step + 1) * batch)
-    epochs = at // images
-    orders = {int(epoch): np.random.default_rng([seed, epoch]).permutation(images) for epoch in np.unique(epochs)}
-    indices = np.array([orders[epoch][k % images] for epoch, k in zip(epochs.tolist(), at.tolist(), strict=True)])
-    return Plan(epochs, indices)
+    loss: str = "cross-entropy"
+    scale: float = 10.0
+    margin: float = 0.2
+    virtual: int = 0
+    light: str = "lcn"
+    blind: bool = True
+    mirror: bool = True
 
 
 def decayed_and_not(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -123,58 +91,51 @@ def decayed_and_not(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Par
 
 def train(
     network: FaceNetwork,
-    sample: Callable[[Plan], NDArray[np.float32]],
-    codes: Indices,
+    batches: Callable[[int], Batch],
     recipe: Recipe,
     *,
-    seed: int = 0,
     device: Device | str = "cpu",
     validate: Callable[[], float] | None = None,
     watch: Callable[[int, float], None] | None = None,
-) -> History:
-    """Train a network to tell people apart, by cross-entropy.
+) -> optim.History:
+    """Train a network to tell people apart.
 
     Arguments:
         network: whose parameters change; in training mode afterwards.
-        sample: the faces of a plan, (batch, 1, H, W) float32; called in another thread, ahead of the step.
-        codes: (n,) int64, who each image shows, as 0 … people - 1.
-        recipe: steps and rates.
-        seed: of the order of the images.
+        batches: faces and people of a step; called in another thread, ahead of the step.
+        recipe: steps, rates and loss.
         device: where the network is.
         validate: called ten times on the way; its result goes into the history.
         watch: called after each step with its number, from 1, and its loss.
 
     Returns:
-        The history.
+        A row a step: `step` from 1, `loss`, `learning_rate`, `seconds` since the start by the clock, and, where it was
+        measured, `error`: the share of the validation images that were named wrongly.
     """
     weights, others = decayed_and_not(network)
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = optim.AdamW(groups, lr=recipe.learning_rate)
     rising = min(round(recipe.warm_up * recipe.steps), recipe.steps - 1)
     schedule = optim.lr_scheduler.WarmupCosine(optimizer, rising, recipe.steps)
-    history = History()
+    loss_of, history = LOSSES[recipe.loss], optim.History()
     started = time.perf_counter()
-
-    def prepare(step: int) -> tuple[NDArray[np.float32], Indices]:
-        planned = plan(step, len(codes), recipe.batch, seed)
-        return sample(planned), codes[planned.indices]
-
-    with single_threaded_blas(), Prefetched(prepare, recipe.steps) as batches:
-        for step, (faces, people) in enumerate(batches):
+    with single_threaded_blas(), Prefetched(batches, recipe.steps) as prepared:
+        for step, (faces, people) in enumerate(prepared):
             network.train()
-            history.learning_rate.append(schedule.get_last_lr()[0])
-            loss = F.cross_entropy(network(Tensor(faces).to(device)), Tensor(people).to(device))
+            row = {"step": step + 1, "learning_rate": schedule.get_last_lr()[0]}
+            done = step / recipe.steps
+            loss = loss_of(network, Tensor(faces).to(device), Tensor(people).to(device), recipe.margin, done)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
             optimizer.step()
             schedule.step()
-            history.loss.append(float(loss.item()))
+            row["loss"] = float(loss.item())
             if validate is not None and (step + 1) % max(1, recipe.steps // 10) == 0:
-                history.validation[step + 1] = validate()
+                row["error"] = validate()
+            history.add(**row, seconds=time.perf_counter() - started)
             if watch is not None:
-                watch(step + 1, history.loss[-1])
-    history.seconds = time.perf_counter() - started
+                watch(step + 1, row["loss"])
     return history
 
 

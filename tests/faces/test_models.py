@@ -9,7 +9,8 @@ import minidl as dl
 from minidl.autograd import gradcheck
 from minidl.backend import Generator, default_generator
 from minidl.faces.errors import BadImage
-from minidl.faces.models import NETWORKS, CosineClassifier, FaceCNN, FaceNetwork, ResidualBlock, input_size
+from minidl.faces.models import CosineClassifier, FaceCNN, FaceNetwork, ResidualBlock
+from minidl.faces.network_classifier import NETWORKS, input_size
 
 
 def _draw(*shape, seed=0):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl.backend import Generator, default_generator
+from minidl.faces.batches import ImageBatches, plan
 from minidl.faces.models import FaceCNN
-from minidl.faces.training import Prefetched, Recipe, decayed_and_not, plan, progress_bar, train
+from minidl.faces.training import Prefetched, Recipe, decayed_and_not, progress_bar, train
 from minidl.kernels.threads import num_threads, set_num_threads
 
 SIZE = (18, 16)
@@ -23,10 +24,14 @@ def _textures(people=3, each=4, seed=0):
     return faces.reshape(-1, 1, *SIZE).astype(np.float32), np.repeat(np.arange(people), each)
 
 
+def _batches(faces, codes, batch, seed=0):
+    return ImageBatches(faces[:, 0], codes, lambda shown: shown[:, None], batch, None, seed=seed)
+
+
 def _trained(recipe, seed=0, **options):
     faces, codes = _textures()
     network = FaceCNN(3, SIZE, width=4, features=8, generator=Generator(seed))
-    history = train(network, lambda planned: faces[planned.indices], codes, recipe, seed=seed, **options)
+    history = train(network, _batches(faces, codes, recipe.batch, seed), recipe, **options)
     return network, history
 
 
@@ -62,19 +67,19 @@ def test_orders_differ_between_epochs_and_seeds_and_depend_on_nothing_else():
 
 def test_the_loss_falls():
     _, history = _trained(Recipe(steps=25, batch=12))
-    assert len(history.loss) == 25
-    assert np.mean(history.loss[-5:]) < 0.3 * history.loss[0]
-    assert history.seconds > 0
+    assert history["step"] == list(range(1, 26))
+    assert np.mean(history["loss"][-5:]) < 0.3 * history["loss"][0]
+    assert np.all(np.diff([0, *history["seconds"]]) > 0)
 
 
 def test_the_rate_rises_linearly_and_then_falls_along_a_cosine():
     _, history = _trained(Recipe(steps=20, batch=4, learning_rate=0.01, warm_up=0.2))
     falling = 0.01 * 0.5 * (1 + np.cos(np.pi * np.arange(16) / 16))
-    assert np.allclose(history.learning_rate, np.r_[0.0025, 0.005, 0.0075, 0.01, falling])
+    assert np.allclose(history["learning_rate"], np.r_[0.0025, 0.005, 0.0075, 0.01, falling])
 
 
 def test_one_step_is_enough_to_schedule():
-    assert _trained(Recipe(steps=1, batch=4))[1].learning_rate == [Recipe.learning_rate]
+    assert _trained(Recipe(steps=1, batch=4))[1]["learning_rate"] == [Recipe.learning_rate]
 
 
 def test_weights_decay_and_biases_and_factors_do_not():
@@ -87,12 +92,7 @@ def test_weights_decay_and_biases_and_factors_do_not():
     assert "classifier.weight" in {names[id(p)] for p in decayed}
     before = {name: p.numpy().copy() for name, p in network.state_dict().items()}
     faces, codes = _textures()
-    train(
-        network,
-        lambda planned: faces[planned.indices],
-        codes,
-        Recipe(steps=1, batch=12, learning_rate=1e-6, weight_decay=5e5),
-    )
+    train(network, _batches(faces, codes, 12), Recipe(steps=1, batch=12, learning_rate=1e-6, weight_decay=5e5))
     factor = {
         name: np.linalg.norm(p.detach().numpy()) / max(np.linalg.norm(before[name]), 1e-9)
         for name, p in network.named_parameters()
@@ -112,7 +112,7 @@ def test_a_step_is_never_longer_than_the_clipped_gradient_allows():
 
 def test_validation_is_measured_ten_times_and_at_the_end():
     _, history = _trained(Recipe(steps=20, batch=4), validate=lambda: 0.25)
-    assert history.validation == dict.fromkeys(range(2, 21, 2), 0.25)
+    assert {row["step"]: row["error"] for row in history if "error" in row} == dict.fromkeys(range(2, 21, 2), 0.25)
 
 
 def test_training_goes_on_in_training_mode_after_a_validation():
@@ -123,7 +123,7 @@ def test_training_goes_on_in_training_mode_after_a_validation():
         network.eval()
         return 0.0
 
-    train(network, lambda planned: faces[planned.indices], codes, Recipe(steps=10, batch=4), validate=validate)
+    train(network, _batches(faces, codes, 4), Recipe(steps=10, batch=4), validate=validate)
     assert int(network.features[1].num_batches_tracked.item()) == 10, "batch normalisation saw every batch"
 
 
@@ -134,12 +134,12 @@ def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads():
         for n in (1, 1, 3):
             set_num_threads(n)
             network, history = _trained(Recipe(steps=6, batch=10), seed=4)
-            runs.append((history.loss, [p.detach().numpy().tobytes() for p in network.parameters()]))
+            runs.append((history["loss"], [p.detach().numpy().tobytes() for p in network.parameters()]))
     finally:
         set_num_threads(threads)
     assert runs[0] == runs[1]
     assert runs[0] == runs[2]
-    assert _trained(Recipe(steps=6, batch=10), seed=5)[1].loss != runs[0][0]
+    assert _trained(Recipe(steps=6, batch=10), seed=5)[1]["loss"] != runs[0][0]
     assert default_generator.get_state() == before
 
 

@@ -1,10 +1,7 @@
-"""The networks that recognize faces, and what trains and asks them."""
+"""The networks that recognize faces: pixels to an embedding, and an embedding to people."""
 
 from __future__ import annotations
 
-from minidl.faces.models.classifier import NETWORKS as NETWORKS
-from minidl.faces.models.classifier import NetworkClassifier as NetworkClassifier
-from minidl.faces.models.classifier import input_size as input_size
 from minidl.faces.models.cnn import FaceCNN as FaceCNN
 from minidl.faces.models.cnn import ResidualBlock as ResidualBlock
 from minidl.faces.models.cnn_lstm import FaceCNNLSTM as FaceCNNLSTM

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import minidl.nn.functional as F
 from minidl import nn
-from minidl.backend import Generator
-from minidl.creation import empty
+from minidl.backend import Array, Generator
+from minidl.creation import empty, tensor
 from minidl.tensor import Tensor
 
 
@@ -37,3 +39,13 @@ class CosineClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The logits of the people for each embedding."""
         return self.scale * F.linear(F.normalize(x), F.normalize(self.weight))
+
+    def point_at(self, embeddings: Array, codes: Array) -> None:
+        """Take the mean direction of each person's embeddings for his or hers.
+
+        Arguments:
+            embeddings: (n, E) float32, rows of length 1.
+            codes: (n,) whose they are, 0 … people - 1, everybody at least once.
+        """
+        centres = np.stack([embeddings[codes == code].mean(0) for code in range(int(codes.max()) + 1)])
+        self.weight = nn.Parameter(tensor(centres.astype(np.float32), device=self.weight.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minidl import nn
+from minidl.faces.models.cosine import CosineClassifier
 from minidl.tensor import Tensor
 
 
@@ -12,7 +13,7 @@ class FaceNetwork(nn.Module):
     Subclasses define `embed` and assign a `classifier`.
     """
 
-    classifier: nn.Module
+    classifier: CosineClassifier
 
     def embed(self, x: Tensor) -> Tensor:
         """The embedding of each face.

@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 import minidl.nn.functional as F
 from minidl.autograd import no_grad
 from minidl.backend import Array, Device, Generator
+from minidl.faces.batches import ImageBatches
 from minidl.faces.errors import BadImage, BadModelFile, NotFitted
+from minidl.faces.losses import COMPARING, EACH
 from minidl.faces.models.cnn import FaceCNN
 from minidl.faces.models.cnn_lstm import FaceCNNLSTM
 from minidl.faces.models.network import FaceNetwork
 from minidl.faces.models.patches import FaceAttention, FaceViT
 from minidl.faces.models.resnet import FaceResNet
 from minidl.faces.models.rows import FaceRows
-from minidl.faces.normalise import area_mean, local_contrast
-from minidl.faces.training import MILD, MILD_SINGLE, History, Plan, Recipe, progress_bar, train
+from minidl.faces.normalise import area_mean, local_contrast, normalise
+from minidl.faces.training import MILD, MILD_SINGLE, Recipe, progress_bar, train
+from minidl.faces.virtual import VirtualPeople
+from minidl.faces.visible import visible
 from minidl.kernels.threads import single_threaded_blas
+from minidl.nn import evaluating
+from minidl.optim import History
 from minidl.tensor import Tensor
 
 
@@ -151,35 +157,61 @@ class NetworkClassifier:
         if epochs is not None:
             recipe = replace(recipe, steps=math.ceil(epochs * len(images) / recipe.batch))
         change = (recipe.single if len(images) == people else recipe.several) if augment else None
+        codes = np.asarray(codes, np.int64).copy()
         small = area_mean(images, self.size)
-        network = NETWORKS[self.name].build(people, self.size, Generator(self.seed)).to(self.device)
+        how = {"each": EACH.get(recipe.loss, 1), "seed": self.seed}
+        batches: ImageBatches | VirtualPeople
+        if recipe.virtual:
+            upright = replace(change, flip=0.0) if change else None
+            batches = VirtualPeople(small, codes, self.prepared, recipe.batch, upright, recipe.virtual, **how)
+        else:
+            batches = ImageBatches(small, codes, self.prepared, recipe.batch, change, **how)
+        network = NETWORKS[self.name].build(batches.classes, self.size, Generator(self.seed))
+        network.classifier.scale = recipe.scale
+        network.to(self.device)
 
-        def sample(planned: Plan) -> NDArray[np.float32]:
-            faces = small[planned.indices]
-            if change is not None:
-                keys = np.stack([np.full_like(planned.epochs, self.seed), planned.epochs, planned.indices], 1)
-                faces = change(faces, keys)
-            return local_contrast(faces)[:, None]
+        # Then the classifier knows nobody, or many who do not exist: the mean embedding of each person takes its place.
+        learned_by_comparing = recipe.loss in COMPARING or recipe.virtual > 0
 
         def validate() -> float:
             assert validation is not None
-            return float(np.mean(self._ask(network, validation[0])[1].argmax(1) != validation[1]))
+            embeddings, chances = self._ask(network, validation[0])
+            if learned_by_comparing:
+                known = self._ask(network, images)[0]
+                said = codes[(embeddings @ known.T).argmax(1)]
+            else:
+                said = chances.argmax(1)
+            return float(np.mean(said != validation[1]))
 
         with progress_bar(progress, recipe.steps) as watch:
             history = train(
                 network,
-                sample,
-                np.asarray(codes, np.int64),
+                batches,
                 recipe,
-                seed=self.seed,
                 device=self.device,
                 validate=validate if validation is not None else None,
                 watch=watch,
             )
+        embeddings = self._ask(network.eval(), images)[0]
+        if learned_by_comparing:
+            network.classifier.point_at(embeddings, codes)
         # Only now: a training that was interrupted leaves what was learned before.
-        self._network, self.history = network.eval(), history
-        self._gallery = {"embeddings": self.represent(images), "codes": np.asarray(codes, np.int64).copy()}
+        self._network, self.history = network, history
+        self._gallery = {"embeddings": embeddings, "codes": codes}
         return self
+
+    def prepared(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the network takes: faces with the light taken out, and 0 where they show nothing.
+
+        Arguments:
+            faces: (n, *size) float32, grey levels in 0..1.
+
+        Returns:
+            (n, 1, *size) float32.
+        """
+        if self.recipe.light != "lcn":
+            return normalise(faces, self.recipe.light)[:, None]
+        return local_contrast(faces, seen=visible(faces) if self.recipe.blind else None)[:, None]
 
     def predict(self, images: Array) -> NDArray[np.int64]:
         """Who each image shows, by the mean of the log-probabilities of the image and of its mirror image.
@@ -211,21 +243,16 @@ class NetworkClassifier:
 
     def _ask(self, network: FaceNetwork, images: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embeddings and log-probabilities, both over image and mirror image."""
-        training = network.training
-        network.eval()
         found = []
-        try:
-            with no_grad(), single_threaded_blas():
-                for start in range(0, len(images), AT_ONCE):
-                    small = area_mean(images[start : start + AT_ONCE], self.size)
-                    x = local_contrast(np.concatenate([small, small[:, :, ::-1]]))[:, None]
-                    embeddings = network.embed(Tensor(x).to(self.device))
-                    chances = F.log_softmax(network.classifier(embeddings), 1)
-                    pair = (2, len(small), -1)
-                    directions = F.normalize(F.normalize(embeddings).reshape(pair).sum(0))
-                    found.append((directions.cpu().numpy(), chances.reshape(pair).mean(0).cpu().numpy()))
-        finally:
-            network.train(training)
+        with evaluating(network), no_grad(), single_threaded_blas():
+            for start in range(0, len(images), AT_ONCE):
+                small = area_mean(images[start : start + AT_ONCE], self.size)
+                views = [small, small[:, :, ::-1]] if self.recipe.mirror else [small]
+                embeddings = network.embed(Tensor(self.prepared(np.concatenate(views))).to(self.device))
+                chances = F.log_softmax(network.classifier(embeddings), 1)
+                each = (len(views), len(small), -1)
+                directions = F.normalize(F.normalize(embeddings).reshape(each).sum(0))
+                found.append((directions.cpu().numpy(), chances.reshape(each).mean(0).cpu().numpy()))
         return np.concatenate([e for e, _ in found]), np.concatenate([c for _, c in found])
 
     def state(self) -> dict[str, Array]:
@@ -251,6 +278,7 @@ class NetworkClassifier:
             BadModelFile: arrays are missing or do not fit.
         """
         network = NETWORKS[self.name].build(people, self.size, Generator(0))
+        network.classifier.scale = self.recipe.scale
         gallery = {key: np.asarray(state.get(f"gallery.{key}", ())) for key in ("embeddings", "codes")}
         try:
             network.load_state_dict(
