@@ -123,7 +123,11 @@ EXERCISES = (
         side,
         [(128, 3, 1, 0), (5, 3, 2, 1), (6, 3, 2, 0), (224, 7, 2, 3)],
         [
-            Wrong(without_the_one, "窗口一步不走时就已经有一个输出：还要加 1。", "Before the window moves at all there is one output: add 1."),
+            Wrong(
+                without_the_one,
+                "窗口一步不走时就已经有一个输出：还要加 1。",
+                "Before the window moves at all there is one output: add 1.",
+            ),
             Wrong(padded_once, "填充在两边都有：是 2P。", "The padding is on both sides: 2P."),
             Wrong(
                 not_rounded,

@@ -27,7 +27,6 @@ def gate_turned(h, x, r, W_h):
     return dl.tanh(W_h @ dl.cat([(1 - r) * h, x]))
 
 
-
 def sigmoid_instead(h, x, r, W_h):
     return dl.sigmoid(W_h @ dl.cat([r * h, x]))
 

@@ -17,8 +17,13 @@ BROKEN_LINE = re.compile(
 
 def html(text: str) -> str:
     """Markdown with $…$ and $$…$$ as HTML with MathML; raw HTML in it is shown, not obeyed."""
-    rendered: str = _renderer().render(BROKEN_LINE.sub("", text))
+    rendered: str = _renderer().render(joined(text))
     return rendered
+
+
+def joined(text: str) -> str:
+    """Chinese paragraphs without the spaces that ends of lines would put between their characters."""
+    return BROKEN_LINE.sub("", text)
 
 
 @functools.cache

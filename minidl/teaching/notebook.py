@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from minidl.teaching.errors import LessonError
@@ -22,10 +23,7 @@ def notebook(lesson: Lesson, language: str) -> Any:
     """
     if language not in LANGUAGES:
         raise LessonError(f"export: there are {', '.join(LANGUAGES)}, got {language!r}")
-    try:
-        from nbformat import v4
-    except ImportError:
-        raise LessonError("notebooks need nbformat, which is not installed: pip install 'minidl[lessons]'") from None
+    v4 = _nbformat().v4
     cells = [v4.new_code_cell(FIRST.format(language=language), id="language", metadata={"tags": ["setup"]})]
     for i, outcome in enumerate(run(lesson, language=language).outcomes):
         if isinstance(outcome.cell, TextCell):
@@ -39,9 +37,14 @@ def notebook(lesson: Lesson, language: str) -> Any:
 
 def written(lesson: Lesson, language: str) -> str:
     """The notebook as the text of an .ipynb file."""
-    from nbformat import validate, writes
-
     made = notebook(lesson, language)
-    validate(made)
-    text: str = writes(made)
+    _nbformat().validate(made)
+    text: str = _nbformat().writes(made)
     return text
+
+
+def _nbformat() -> Any:
+    try:
+        return importlib.import_module("nbformat")
+    except ImportError:
+        raise LessonError("notebooks need nbformat, which is not installed: pip install 'minidl[lessons]'") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,19 +71,24 @@ def run(lesson: Lesson, settings: dict[str, str] | None = None, language: str = 
     """
     stage = Collector(language=language, settings=dict(settings or {}))
     names: dict[str, Any] = {}
-    outcomes = tuple(steps(lesson, stage, names))
-    unknown = set(stage.settings) - set(stage.knobs)
-    if unknown:
-        there = ", ".join(stage.knobs) or "none"
-        raise LessonError(f"{lesson.id} has no knob {', '.join(sorted(unknown))}: there are {there}")
-    return Run(lesson, outcomes, names)
+    return Run(lesson, tuple(steps(lesson, stage, names)), names)
 
 
-def steps(lesson: Lesson, stage: Stage, names: dict[str, Any]) -> Iterator[Outcome]:
+def steps(
+    lesson: Lesson, stage: Stage, names: dict[str, Any], before: Callable[[CodeCell], None] = lambda cell: None
+) -> Iterator[Outcome]:
     """Run the cells one by one.
 
-    A `Collector` keeps what a cell shows and it is part of the outcome; another stage shows it as it comes.
+    A `Collector` keeps what a cell shows and it is part of the outcome; another stage shows it as it comes. `before` is
+    called with each code cell before it runs.
+
+    Raises:
+        LessonError: the stage's settings name a knob that the lesson does not have, or a cell raised.
     """
+    there = set(re.findall(r'\bknob\(\s*"(\w+)"', "".join(cell.source for cell in lesson.script.code)))
+    for name in stage.settings:
+        if name not in there:
+            raise LessonError(f"{lesson.id} has no knob {name!r}: there are {', '.join(sorted(there)) or 'none'}")
     names.update({"__name__": "__main__", "__file__": str(lesson.path)})
     for cell in lesson.script.cells:
         if isinstance(cell, TextCell):
@@ -91,6 +97,7 @@ def steps(lesson: Lesson, stage: Stage, names: dict[str, Any]) -> Iterator[Outco
             }
             yield Outcome(cell, texts=texts)
         else:
+            before(cell)
             yield Outcome(cell, items=_executed(lesson, cell, stage, names))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,6 +76,7 @@ class Collector(Stage):
         self.items.append(item)
 
 
+_for_good = ExitStack()
 _current: ContextVar[Stage | None] = ContextVar("stage", default=None)
 
 
@@ -83,7 +84,9 @@ def current() -> Stage:
     """The stage in force; at first use in a process of its own, a terminal or a notebook."""
     stage = _current.get()
     if stage is None:
-        use_kernels("numpy").__enter__()  # this process is the lesson's: nothing needs compiling for hand-sized numbers
+        _for_good.enter_context(
+            use_kernels("numpy")
+        )  # the process is the lesson's; hand-sized numbers need no compiler
         stage = Notebook() if "ipykernel" in sys.modules else Stage(settings=settings_of(sys.argv[1:]))
         _current.set(stage)
     return stage

@@ -10,10 +10,12 @@ from minidl import player
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "eta": "η", "theta": "θ",
-    "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "varphi": "φ", "omega": "ω",
+    "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "omega": "ω",
     "Delta": "Δ", "Sigma": "Σ", "nabla": "∇", "partial": "∂", "odot": "⊙", "cdot": "·", "times": "×", "star": "⋆",
     "le": "≤", "ge": "≥", "ne": "≠", "to": "→", "ell": "ℓ", "top": "ᵀ", "sqrt": "√", "log": "log", "exp": "exp",
-    "tanh": "tanh", "max": "max", "sum": "Σ",
+    "tanh": "tanh", "max": "max", "sum": "Σ", "infty": "∞", "ldots": "…", "qquad": "   ", "quad": "  ", "approx": "≈",
+    "left": "", "right": "", "lfloor": "⌊", "rfloor": "⌋", "lvert": "|", "rvert": "|", "Vert": "‖", "oplus": "⊕",
+    "leftarrow": "←", "mapsto": "↦", "in": "∈", "varphi": "φ", "chi": "χ", "psi": "ψ", "kappa": "κ", "zeta": "ζ",
 }  # fmt: skip
 ACCENTS = {"tilde": "̃", "hat": "̂", "bar": "̄", "dot": "̇"}
 ACCENT = re.compile(r"\\(tilde|hat|bar|dot)\s*(?:\{(\w)\}|(\w))")
@@ -30,7 +32,8 @@ def plain(name: str) -> str:
                   lambda match: f"{match[1] or match[2]}/{match[3] or match[4]} ", name)  # fmt: skip
     name = re.sub(r"\\(?:mathrm|text|operatorname|mathbf)\s*\{([^{}]*)\}", r"\1", name)
     name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: GREEK.get(match[1], match[1]), name)
-    return re.sub(r"\\[,;! ]", " ", name).replace("{", "").replace("}", "").replace("-", "−")
+    name = re.sub(r"([_^])\{([^{}]*[-+,=][^{}]*)\}", r"\1(\2)", name)
+    return re.sub(r"\\[,;:! ]", " ", name).replace("{", "").replace("}", "").replace("-", "−")
 
 
 @functools.cache

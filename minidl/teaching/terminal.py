@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 
 from minidl import player
+from minidl.teaching import symbols
 from minidl.teaching.library import Lesson
-from minidl.teaching.percent import TextCell
+from minidl.teaching.markdown import joined
+from minidl.teaching.page import FOLDED
+from minidl.teaching.percent import CodeCell, TextCell
+from minidl.teaching.placeholders import FORMULA
 from minidl.teaching.running import steps
 from minidl.teaching.stage import Item, Stage
 from minidl.teaching.strings import label
@@ -38,11 +43,9 @@ def play(lesson: Lesson, language: str, settings: dict[str, str] | None = None, 
     """
     stage = Terminal(language=language, settings=dict(settings or {}), interactive=interactive)
     print(f"{lesson.id} · {lesson.title[language]}\n")
-    for outcome in steps(lesson, stage, {}):
+    for outcome in steps(lesson, stage, {}, before=_code):
         if isinstance(outcome.cell, TextCell):
-            _prose(outcome.texts[language])
-        elif "setup" not in outcome.cell.tags:
-            print(f"\n{_indented(outcome.cell.source)}")
+            _prose(readable(outcome.texts[language]))
     print(f"\n{label('play.end', language, lesson=lesson.id)}")
 
 
@@ -58,5 +61,32 @@ def _prose(text: str) -> None:
     console.print(Markdown(text))
 
 
-def _indented(source: str) -> str:
-    return "".join(f"  | {line}\n" for line in source.splitlines())
+def _code(cell: CodeCell) -> None:
+    if not set(FOLDED) & set(cell.tags):
+        print("\n" + "".join(f"  | {line}\n" for line in cell.source.splitlines()))
+
+
+def readable(text: str) -> str:
+    """Markdown as a terminal can show it: formulas in plain characters, tables as lists.
+
+    >>> readable("From $W_h$ on.")
+    'From W_h on.'
+    """
+    text = FORMULA.sub(_formula, joined(text))
+    lines = []
+    for line in text.splitlines():
+        if line.startswith("|"):
+            cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+            if set("".join(cells)) <= set("-|: "):
+                continue
+            line = f"- **{cells[0]}** {' → '.join(cells[1:])}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _formula(match: re.Match[str]) -> str:
+    latex = match[0].strip("$")
+    if not match[0].startswith("$$"):
+        return symbols.plain(latex)
+    rows = re.sub(r"\\(?:begin|end)\{[^}]*\}", "", latex).replace("&", "").split("\\\\")
+    return "```\n" + "\n".join(symbols.plain(row.strip()) for row in rows) + "\n```"

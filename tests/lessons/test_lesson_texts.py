@@ -31,9 +31,11 @@ def test_the_glossary_is_kept(lesson: Lesson) -> None:
 
 @every_lesson
 def test_the_header_is_complete(lesson: Lesson) -> None:
-    assert lesson.title["zh"] and lesson.title["en"]
-    assert lesson.aim["zh"].endswith("。") and lesson.aim["en"].endswith(".")
-    assert lesson.documents and set(lesson.documents) <= {"000", "001", "002", "003", "004"}
+    assert all(lesson.title.values())
+    assert lesson.aim["zh"].endswith("。")
+    assert lesson.aim["en"].endswith(".")
+    assert lesson.documents
+    assert set(lesson.documents) <= {"000", "001", "002", "003", "004"}
     text = "\n".join(cell.texts["zh"] for cell in lesson.script.texts)
     assert sorted(set(pairs.ROW.findall(text))) == sorted(lesson.errata), "the rows named in the text and in the header"
 
