@@ -38,7 +38,7 @@ def attributes(
             if value is not None:
                 found[slot] = value
     if function.name == "Dropout":
-        found["mask"] = _jsonable(function.buffers[0], limit)
+        found["mask"] = _jsonable(np.broadcast_to(to_host(function.buffers[0]), outputs[0].array.shape), limit)
     if function.name in MOVERS and outputs[0].array.size <= limit and all(x.array.size <= limit for x in inputs):
         found["picks"] = _picks(function, inputs)
     return found
@@ -56,7 +56,7 @@ def _jsonable(value: Any, limit: int) -> Any:
         return {f.name: _jsonable(getattr(value, f.name), limit) for f in fields(value)}
     if isinstance(value, tuple | list):
         return [_jsonable(v, limit) for v in value]
-    if hasattr(value, "shape"):
+    if hasattr(value, "reshape"):
         return [plain(v) for v in to_host(value).reshape(-1)] if value.size <= limit else None
     return None
 

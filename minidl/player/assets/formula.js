@@ -69,6 +69,7 @@ function nameMath(name, id, index, bar, constant) {
   let letter = constant !== undefined && !name ? math('mn', {}, show(constant)) : name ? nameParts(name) : math('msub', {}, math('mi', {}, 'v'), math('mn', {}, String(id)));
   if (bar) letter = math('mover', { accent: 'true' }, letter, mo('¯', { stretchy: 'true' }));
   if (!index || !index.length) return letter;
+  if (!name) return math('mrow', {}, letter, mo('[', { stretchy: 'false' }), math('mn', {}, index.join(',')), mo(']', { stretchy: 'false' }));
   return math('msub', {}, math('mrow', {}, letter), math('mn', {}, index.join(',')));
 }
 

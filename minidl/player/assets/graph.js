@@ -51,12 +51,12 @@ class Graph {
       const kind = sent ? '-back' : live && now.k === 'forward' ? '-now' : '';
       const done = state.done.has(edge.to);
       picture.append(svg('path', {
-        d: routed(edge), class: `edge${kind} ${done ? 'done' : 'todo'}`, 'marker-end': `url(#${arrow + kind})`,
+        d: routed(edge, sent), class: `edge${kind} ${done ? 'done' : 'todo'}`, [sent ? 'marker-start' : 'marker-end']: `url(#${arrow + kind})`,
         'data-from': edge.from, 'data-to': edge.to,
       }));
     }
     for (const id of ids) picture.append(this.box(id, points.get(id), state, current.has(id), hidden));
-    const note = ids.length < nodes.length ? make('p', { class: 'hint' }, say('shown_part')) : null;
+    const note = ids.length < nodes.length && nodes.length > MANY ? make('p', { class: 'hint' }, say('shown_part')) : null;
     const scroll = make('div', { class: 'scroll' }, picture);
     this.element.replaceChildren(...[legend(say), note, scroll].filter(Boolean));
     const scale = Math.max(0.85, Math.min(1, (scroll.clientWidth - 16) / (width + 2 * margin) || 1));
@@ -112,7 +112,7 @@ function clipped(text, length) {
 function brief(value) {
   if (!value.d) return shapeText(value.s);
   if (value.d.length === 1) return show(value.d[0]);
-  if (value.d.length <= 2) return `(${value.d.map((v) => show(v, 3)).join(', ')})`;
+  if (value.d.length <= 2) return `(${value.d.map((v) => show(v, 2)).join(', ')})`;
   return `[${shapeText(value.s)}]`;
 }
 

@@ -1,7 +1,7 @@
 // Where the nodes of a graph stand: in layers from left to right, leaves beside what uses them, and edges that bend
 // round the boxes. An edge over several layers passes each of them in a lane of its own.
 
-const BOX = { width: 100, height: 46, lane: 12, gapX: 42, gapY: 18 };
+const BOX = { width: 108, height: 46, lane: 12, gapX: 40, gapY: 18 };
 
 function layout(nodes, ids) {
   const inside = new Set(ids);
@@ -139,12 +139,13 @@ function extent(layers, key, size, own = () => 0) {
 }
 
 // The line of an edge: curves in the gaps between layers, straight through its lane in the layers it passes.
-function routed(edge) {
+// Room for the head is left where the arrow points: at the end, or for a gradient at the start.
+function routed(edge, back) {
   const first = edge.path[0];
-  let d = `M${first.x + BOX.width},${first.y.toFixed(1)}`;
-  let [x, y] = [first.x + BOX.width, first.y];
+  let [x, y] = [first.x + BOX.width + (back ? 10 : 0), first.y];
+  let d = `M${x},${y.toFixed(1)}`;
   for (const point of edge.path.slice(1)) {
-    const end = point.x - (point.id === null ? 0 : 7);
+    const end = point.x - (point.id === null || back ? 0 : 7);
     const bend = (end - x) / 2;
     d += `C${x + bend},${y.toFixed(1)} ${end - bend},${point.y.toFixed(1)} ${end},${point.y.toFixed(1)}`;
     [x, y] = [end, point.y];

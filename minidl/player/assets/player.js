@@ -108,6 +108,7 @@ class Player {
         return;
       }
       if (step.k === 'forward') {
+        if (k && steps[k - 1].k === 'update') state.grads.clear();
         for (const id of [...step.out, ...step.in]) state.done.add(id);
       } else if (step.k === 'backward') {
         step.out.forEach((id, j) => { if (!state.grads.has(id)) state.grads.set(id, step.up[j]); });
