@@ -248,8 +248,8 @@ def test_normal_is_about_as_hard_as_photographs_of_forty_people(normal: Generate
 
 def test_hard_is_hard_but_not_hopeless(hard: GeneratedFaces) -> None:
     eigen, fisher = eigen_error(hard.images, hard.labels), fisher_error(hard.images, hard.labels)
-    assert eigen >= 40
-    assert fisher < 85, "chance is 97.5 %"
+    assert eigen >= 60
+    assert 40 <= fisher < 78, "chance is 97.5 %"
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -257,8 +257,9 @@ def test_neither_corners_nor_brightness_tell_people_apart(normal: GeneratedFaces
     """Wall, clothes and exposure are the picture's: alone they leave a recognizer near chance, 97.5 %."""
     x = normal.images
     corners = np.stack([x[:, :8, :8], x[:, :8, -8:], x[:, -8:, :8], x[:, -8:, -8:]], axis=1)
-    assert trivial_error(corners, normal.labels, seed) > 82
-    assert trivial_error(corners[:, :2], normal.labels, seed) > 88, "the wall alone"
+    assert trivial_error(corners, normal.labels, seed) > 90
+    assert trivial_error(corners[:, :2], normal.labels, seed) > 90, "the wall alone"
+    assert trivial_error(corners[:, 2:], normal.labels, seed) > 90, "clothes and the ends of long hair"
     assert trivial_error(x.mean((1, 2)), normal.labels, seed) > 88
 
 

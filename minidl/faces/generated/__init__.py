@@ -15,8 +15,18 @@ from minidl.faces.generated.circumstances import DIFFICULTIES, EXPRESSIONS, draw
 from minidl.faces.generated.head import build
 from minidl.faces.generated.parameters import Parameters, draw_identity
 from minidl.faces.generated.scene import eye_positions, render
+from minidl.faces.generated.scenes import GeneratedScenes, SceneFace, generated_scenes
 
-__all__ = ["DIFFICULTIES", "EXPRESSIONS", "GeneratedFaces", "contact_sheet", "generated_faces"]
+__all__ = [
+    "DIFFICULTIES",
+    "EXPRESSIONS",
+    "GeneratedFaces",
+    "GeneratedScenes",
+    "SceneFace",
+    "contact_sheet",
+    "generated_faces",
+    "generated_scenes",
+]
 
 _SMALLEST = 32
 

@@ -71,15 +71,15 @@ DIFFICULTIES: dict[str, Circumstances] = {
         blur=0.004,
     ),
     "normal": Circumstances(
-        yaw=4.8,
-        pitch=2.5,
+        yaw=4.4,
+        pitch=2.2,
         roll=1.2,
         shift=0.005,
         scale=0.012,
         side_light=0.24,
         harsh=0.2,
-        exposure=0.10,
-        expression=0.9,
+        exposure=0.08,
+        expression=0.85,
         blink=0.06,
         undress=0.15,
         disguise=0.0,
@@ -89,21 +89,21 @@ DIFFICULTIES: dict[str, Circumstances] = {
         blur=0.006,
     ),
     "hard": Circumstances(
-        yaw=19.0,
-        pitch=8.0,
-        roll=5.0,
-        shift=0.02,
-        scale=0.04,
-        side_light=0.9,
-        harsh=0.85,
+        yaw=15.0,
+        pitch=6.5,
+        roll=4.0,
+        shift=0.012,
+        scale=0.025,
+        side_light=0.8,
+        harsh=0.8,
         exposure=0.30,
         expression=1.0,
         blink=0.12,
         undress=0.4,
         disguise=0.2,
-        hidden=0.3,
+        hidden=0.28,
         backdrop=0.9,
-        noise=9.0,
+        noise=7.0,
         blur=0.010,
     ),
 }
@@ -162,7 +162,7 @@ def draw_nuisance(seed: int, person: int, image: int, identity: Parameters, diff
     n["key"] = 0.95 + 0.35 * c.harsh * lamp
     n["ambient"] = 0.36 - 0.29 * c.harsh * lamp
     n["exposure"] = spread(c.exposure)
-    n["dark"] = between(0.16, 0.5) if chance(0.3 * max(0.0, c.harsh - 0.5)) else 1.0
+    n["dark"] = between(0.22, 0.55) if chance(0.3 * max(0.0, c.harsh - 0.5)) else 1.0
 
     label = int(np.searchsorted(np.cumsum(_EXPRESSION_ODDS), rng.random(), "right"))
     label = min(label, len(EXPRESSIONS) - 1)

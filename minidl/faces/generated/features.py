@@ -127,10 +127,10 @@ def paint_mouth(canvas: Canvas, s: Surface, p: Parameters, n: Parameters, pixel:
     rows = _rows(s.y, centre - 0.24, centre + 0.34)
     canvas, x, y, channels = canvas[:, rows], s.x[rows], s.y[rows], len(canvas)
     smile, gape = n["smile"], n["mouth_open"]
-    half = p["mouth_width"] * (1 + 0.30 * smile - 0.16 * gape * (1 - max(smile, 0)))
+    half = p["mouth_width"] * (1 + 0.24 * smile - 0.16 * gape * (1 - max(smile, 0)))
     t = x * (1 / half)
     arch = np.maximum(1 - t * t, 0)
-    line = centre + (p["mouth_curve"] - 0.115 * smile) * (t * t - 0.35) - 0.012 * bell(t * 3) * (1 - gape)
+    line = centre + (p["mouth_curve"] - 0.085 * smile) * (t * t - 0.35) - 0.012 * bell(t * 3) * (1 - gape)
     shut = 0.10 * gape
     upper_in = line - 0.35 * shut * arch
     lower_in = line + 2.0 * shut * arch + 0.025 * max(smile, 0) * min(1.0, 6 * gape) * arch

@@ -73,15 +73,15 @@ def growth(s: Surface, p: Parameters, n: Parameters, run: Plane, pixel: float) -
         behind = side - (side + 0.32) * smoothstep(-0.10, 0.10 + 0.15 * p["hair_length"], s.y)
         if style == BALD:
             behind = behind - 1.4 * smoothstep(-0.10, -0.35, s.y)
-    cover = np.maximum(line - s.y, behind - s.z) + 0.011 * run
-    fray = 0.06 + pixel if style in (BALD, RECEDING) else 0.016 + pixel
+    cover = np.maximum(line - s.y, behind - s.z) + 0.020 * run
+    fray = 0.06 + pixel if style in (BALD, RECEDING) else 0.040 + pixel
     if style in (LONG, BOB):  # hair falls beside the chin, not under it
-        cover = cover - smoothstep(0.35, 0.55, s.y) * smoothstep(0.46, 0.34, ax)
-    outline = smoothstep(-0.6 * pixel, 0.8 * pixel, s.inside + 0.014 * run * (1 + p["curl"]))
+        cover = cover - smoothstep(0.30, 0.50, s.y) * smoothstep(0.62, 0.50, ax)
+    outline = smoothstep(-0.012 - pixel, 0.020 + pixel, s.inside + 0.008 * run * (1 + p["curl"]))
     grown = smoothstep(-fray, fray, cover) * outline
     return grown * (0.9 if style in (BALD, RECEDING) else 1.0)
 
 
 def hair_canvas(p: Parameters, run: Plane, channels: int) -> Canvas:
     """The reflectance of hair, (channels, h, w): darker and lighter strands of one colour."""
-    return ink(hair_colour(p), channels) * np.maximum(1 + 0.24 * run, 0.25)
+    return ink(hair_colour(p), channels) * np.clip(1 + 0.24 * run, 0.6, 1.5)

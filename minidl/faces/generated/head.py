@@ -135,6 +135,9 @@ def hair_profile(p: Parameters) -> Profile:
     down = np.clip((y - _WIDEST) / (end - _WIDEST), 0, 1)
     swell = 0.05 * p["curl"] * np.sin(np.pi * down) if style in (LONG, BOB) else -0.06 * down
     above = (1 - up ** (2.3 + 0.5 * p["hair_part"] ** 2)) ** 0.5
+    if style == LONG:  # falls behind the shoulders: otherwise the lower corners would tell who it is
+        t = np.clip((y - 0.30) / 0.60, 0, 1)
+        swell = swell - 0.20 * t * t * (3 - 2 * t)
     below = (1 + swell) * (1 - down**close) ** 0.5
     shape = np.where(y < _WIDEST, above, below)
     return _stack((p["head_width"] + side) * shape, (p["depth"] + 0.5 * side + 0.02) * shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +27,41 @@ from minidl.faces.generated.paint import Canvas, cloth_colour, ink, lay, skin_co
 from minidl.faces.generated.parameters import BALD, BOB, LONG, RECEDING, Parameters
 
 
+class Framing(NamedTuple):
+    """How a head lies in a picture.
+
+    Attributes:
+        unit: pixels a half head.
+        x, y: of the point between the eyes when the head looks straight ahead, in pixels from the upper left edge.
+        roll: in radians, clockwise.
+    """
+
+    unit: float
+    x: float
+    y: float
+    roll: float
+
+
+def framing(n: Parameters, size: tuple[int, int]) -> Framing:
+    """How the head lies in its own portrait of (height, width) pixels."""
+    return Framing(unit_of(size) * n["scale"], *centre_of(n, size), math.radians(n["roll"]))
+
+
 class _Frame:
     """The layers painted so far, and where each pixel lies in half heads from the point between the eyes."""
 
     canvas: Canvas
+    cover: Plane
     right: Plane
     down: Plane
     depth: Plane
     gloss: Plane
 
-    def __init__(self, n: Parameters, size: tuple[int, int], channels: int) -> None:
+    def __init__(self, n: Parameters, size: tuple[int, int], channels: int, lie: Framing) -> None:
         h, w = size
-        unit = unit_of(size) * n["scale"]
+        unit, cx, cy, roll = lie
         self.pixel = 1 / unit
         self.channels = channels
-        cx, cy = centre_of(n, size)
-        roll = math.radians(n["roll"])
         cols = ((np.arange(w, dtype=np.float32) + 0.5 - cx) / unit)[None, :]
         rows = ((np.arange(h, dtype=np.float32) + 0.5 - cy) / unit)[:, None]
         self.x = (cols * math.cos(roll) + rows * math.sin(roll)).astype(np.float32)
@@ -54,17 +74,19 @@ class _Frame:
         self.canvas = ink(wall, channels) * np.maximum(flat + 0.10 * blotches, 0.15)
         self.canvas = self.canvas.astype(np.float32)
         self.depth = np.full((h, w), FAR, dtype=np.float32)
+        self.cover = np.zeros((h, w), np.float32)
         self.right, self.down = np.zeros((h, w), np.float32), np.zeros((h, w), np.float32)
         self.gloss = np.zeros((h, w), np.float32)
 
-    def over(self, alpha: Plane, canvas: Canvas, depth: Plane, gloss: Plane | float) -> None:
-        """Put a layer in front: its colour, depth, slopes and gloss, where alpha says so."""
-        right, down = slopes(depth, self.pixel)
+    def over(self, alpha: Plane, canvas: Canvas, depth: Plane, gloss: Plane | float, relief: float = 1.0) -> None:
+        """Put a layer in front: its colour, depth, slopes (times `relief`) and gloss, where alpha says so."""
+        right, down = slopes(depth, self.pixel / relief)
         lay(self.canvas, alpha, canvas)
         self.right += alpha * (right - self.right)
         self.down += alpha * (down - self.down)
         np.copyto(self.depth, depth, where=alpha > 0.5)  # blended depths would draw dark outlines
         self.gloss += alpha * (gloss - self.gloss)
+        self.cover += alpha * (1 - self.cover)
 
 
 def unit_of(size: tuple[int, int]) -> float:
@@ -78,14 +100,15 @@ def centre_of(n: Parameters, size: tuple[int, int]) -> tuple[float, float]:
     return size[1] / 2 + n["shift_x"] * whole, size[0] * 0.47 + n["shift_y"] * whole
 
 
-def eye_positions(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int]) -> NDArray[np.float32]:
+def eye_positions(
+    p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], lie: Framing | None = None
+) -> NDArray[np.float32]:
     """Where the centres of both eyes are seen: (2, 2) float32 pixels (x, y), the picture's left eye first."""
     view = pose(n)
     y = np.full((1, 1), p["eye_y"], dtype=np.float32)
     w2, d2 = shape.skull.at(y)
     z = float((relief(np.full_like(y, p["eye_x"]), y, p, n) + np.sqrt(d2 * (1 - p["eye_x"] ** 2 / w2)))[0, 0])
-    unit, roll = unit_of(size) * n["scale"], math.radians(n["roll"])
-    cx, cy = centre_of(n, size)
+    unit, cx, cy, roll = framing(n, size) if lie is None else lie
     found = []
     for side in (-1, 1):
         right, down, _ = view.project(side * p["eye_x"], p["eye_y"], z)
@@ -107,7 +130,25 @@ def render(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], ch
     Returns:
         (h, w) uint8 for one channel, (h, w, 3) for three.
     """
-    frame = _Frame(n, size, channels)
+    return photograph(figure(p, shape, n, size, channels, framing(n, size))[0], n)
+
+
+def figure(
+    p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], channels: int, lie: Framing
+) -> tuple[Canvas, Plane]:
+    """A person before a wall, as light, and how much of each pixel is the person.
+
+    Arguments:
+        p, n: identity and circumstances.
+        shape: of the person's skull and hair.
+        size: (height, width) in pixels.
+        channels: 1 or 3.
+        lie: where the head is, and how large.
+
+    Returns:
+        (channels, h, w) float32 linear light, and (h, w) float32 from 0 (wall) to 1.
+    """
+    frame = _Frame(n, size, channels, lie)
     view = pose(n)
     head = meet(frame.x, frame.y, view, shape.skull, p, n, bare=True)
     shell = meet(frame.x, frame.y, view, shape.hair, p, n, bare=False)
@@ -128,7 +169,10 @@ def render(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], ch
         _ear(frame, p, view, near=True)
     thick = 0.02 if style in (BALD, RECEDING) else 0.05
     grown *= smoothstep(-0.30, -0.12, shell.depth - frame.depth)  # never before a nearer face
-    frame.over(grown, locks, shell.depth + thick * np.minimum(grown * 1.0, 1) - thick, 0.10 + 0.05 * run)
+    # Light goes through the outermost hair: lit like a solid, it would have a dark rim.
+    frame.over(
+        grown, locks, shell.depth + thick * np.minimum(grown, 1) - thick, np.maximum(0.06 + 0.04 * run, 0), relief=0.55
+    )
     if n["glasses"]:
         _glasses(frame, head, p, n, view)
     if n["scarf"]:
@@ -136,7 +180,7 @@ def render(p: Parameters, shape: Build, n: Parameters, size: tuple[int, int], ch
     if n["blob"]:
         _blob(frame, n)
     light = illuminate(frame.canvas, frame.right, frame.down, frame.depth, frame.gloss, n, frame.pixel)
-    return _photograph(light, n)
+    return light, frame.cover
 
 
 def _face(frame: _Frame, head: Surface, p: Parameters, n: Parameters) -> tuple[Canvas, Plane, Plane]:
@@ -144,13 +188,13 @@ def _face(frame: _Frame, head: Surface, p: Parameters, n: Parameters) -> tuple[C
     canvas = skin.paint_skin(head, p, n, frame.channels)
     pores = texture("grain", head.x * 110 + 555 * p["texture"], head.y * 110)
     forehead = bell(head.x * 2.2) * bell((head.y + 0.42) * 2.6)
-    shiny = 0.35 + forehead + bell(head.x * 9) * bell((head.y - 0.3) * 4)
+    shiny = 0.35 + 0.6 * forehead + bell(head.x * 9) * bell((head.y - 0.3) * 4)
     gloss = p["oil"] * (0.5 + 0.08 * pores) * shiny
     features.paint_nose(canvas, head, p)
     features.paint_mouth(canvas, head, p, n, frame.pixel, gloss)
     features.paint_eyes(canvas, head, p, n, frame.pixel, gloss)
     features.paint_brows(canvas, head, p, n)
-    return canvas, head.depth + (0.0012 + 0.003 * p["wrinkles"]) * pores, gloss
+    return canvas, head.depth + (0.0010 + 0.0012 * p["wrinkles"]) * pores, gloss
 
 
 def _body(frame: _Frame, p: Parameters, n: Parameters, view: Pose) -> None:
@@ -163,10 +207,12 @@ def _body(frame: _Frame, p: Parameters, n: Parameters, view: Pose) -> None:
     frame.over(alpha, neck, 0.9 * np.sqrt(round2) - 0.42, 0.03)
     line = 1.08 + 0.05 * n["collar"] + 0.30 * np.maximum(np.abs(x) - 0.42, 0) ** 1.3
     line = line + (0.1 + 0.5 * n["collar"]) * np.maximum(0.42 - np.abs(x), 0)
+    line = line + 12 * np.maximum(np.abs(x) - 1.25, 0) ** 3  # the shoulders end; portraits do not reach so far
     cloth = ink(cloth_colour(n["cloth_tone"], n["cloth_hue"]), frame.channels)
-    weave = texture("cloud", x * 30, frame.y * 30)
+    weave = texture("cloud", x * 55, frame.y * 30)
+    seam = bell((np.abs(x) - 1.06 - 0.05 * frame.y) * 12) * smoothstep(1.6, 2.1, frame.y)
     alpha = smoothstep(-frame.pixel, frame.pixel, frame.y - line)
-    frame.over(alpha, cloth * (1 + 0.10 * weave), -0.35 - 0.35 * x * x + 0.02 * weave, 0.0)
+    frame.over(alpha, cloth * (1 + 0.06 * weave - 0.4 * seam), -0.35 - 0.35 * x * x + 0.015 * weave, 0.0)
 
 
 def _ear(frame: _Frame, p: Parameters, view: Pose, near: bool) -> None:
@@ -248,8 +294,16 @@ def _blob(frame: _Frame, n: Parameters) -> None:
     frame.over(alpha, colour * (1 + 0.12 * texture("cloud", x * 40, y * 40)), depth.astype(np.float32), 0.05)
 
 
-def _photograph(light: Canvas, n: Parameters) -> NDArray[np.uint8]:
-    """What a camera makes of the light: automatic exposure, the curve of a print, blur, noise, eight bits."""
+def photograph(light: Canvas, n: Parameters) -> NDArray[np.uint8]:
+    """What a camera makes of the light: automatic exposure, the curve of a print, blur, noise, eight bits.
+
+    Arguments:
+        light: (channels, h, w) float32, linear.
+        n: circumstances; exposure, darkness, blur and noise.
+
+    Returns:
+        (h, w) uint8 for one channel, (h, w, 3) for three.
+    """
     channels, h, w = light.shape
     grey = light.mean(0)
     middle = float(grey[h // 6 : -h // 8, w // 6 : -w // 6].mean())

@@ -44,12 +44,12 @@ def paint_skin(s: Surface, p: Parameters, n: Parameters, channels: int) -> Canva
 def _moles(canvas: Canvas, s: Surface, p: Parameters, channels: int) -> None:
     """Nought to two dark spots; the digits of two parameters say where, so that they are the person's own."""
     dark = ink((0.42, 0.33, 0.30), channels)
-    for k in range(int(2.6 * p["moles"] ** 2)):
+    for k in range(int(2.4 * p["moles"] ** 4)):
         x, y = (
             ((p["texture"] * 7.31 + k * 0.377) % 1 - 0.5) * 0.95,
             (p["moles"] * 9.17 + k * 0.619) % 1 * 0.85 - 0.1,
         )
-        size = 0.020 + 0.012 * ((p["texture"] * 31.7 + k * 0.23) % 1)
+        size = 0.013 + 0.012 * ((p["texture"] * 31.7 + k * 0.23) % 1)
         stain(canvas, smoothstep(1.5, 0.6, np.hypot(s.x - x, s.y - y) * (1 / size)), dark)
 
 
