@@ -13,6 +13,9 @@ from minidl.faces import metrics as metrics
 from minidl.faces import protocol as protocol
 from minidl.faces.errors import FaceError as FaceError
 from minidl.faces.errors import NoFaceFound as NoFaceFound
+from minidl.faces.gallery import Gallery as Gallery
+from minidl.faces.identification import Match as Match
+from minidl.faces.identification import Verification as Verification
 from minidl.faces.normalise import normalise as normalise
 from minidl.faces.photographs import Box as Box
 from minidl.faces.photographs import align as align

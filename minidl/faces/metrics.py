@@ -1,4 +1,4 @@
-"""How good a recognizer is: identification (accuracy, recall, CMC) and verification (ROC, EER, TAR at FAR).
+"""How good a recognizer is: identification (accuracy, precision, recall, CMC) and verification (ROC, EER, TAR at FAR).
 
 Terms: a *probe* is compared with a *gallery*; a *genuine* pair shows one person, an *impostor* pair two;
 FAR is the share of impostor pairs accepted, FRR that of genuine pairs refused, TAR = 1 - FRR.
@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 
 from minidl.backend import Array
 from minidl.faces.errors import BadScores
+from minidl.faces.openset import OpenSet as OpenSet
+from minidl.faces.openset import open_set as open_set
+from minidl.faces.reliability import Reliability as Reliability
+from minidl.faces.reliability import expected_calibration_error as expected_calibration_error
+from minidl.faces.reliability import reliability as reliability
 from minidl.faces.roc import Roc as Roc
 from minidl.faces.roc import auc as auc
 from minidl.faces.roc import eer as eer
@@ -91,6 +96,27 @@ def recall(labels: Array, predicted: Array) -> dict[Any, float]:
     names, counts = confusion(labels, predicted)
     shown = counts.sum(1)
     return {name: float(counts[i, i] / shown[i]) for i, name in enumerate(names) if shown[i]}
+
+
+def precision(labels: Array, predicted: Array) -> dict[Any, float]:
+    """For every person, the share of the images called by this name that do show this person.
+
+    Arguments:
+        labels: (n,) the truth.
+        predicted: (n,) what was said.
+
+    Returns:
+        One share for each person in `labels`, in sorted order; nan for whom nobody was taken.
+
+    Raises:
+        BadScores: there is nothing to compare, or the lengths differ.
+
+    >>> precision(np.array(["ann", "ann", "bob"]), np.array(["ann", "bob", "bob"]))
+    {'ann': 1.0, 'bob': 0.5}
+    """
+    names, counts = confusion(labels, predicted)
+    said, shown = counts.sum(0), counts.sum(1)
+    return {n: float(counts[i, i] / said[i]) if said[i] else float("nan") for i, n in enumerate(names) if shown[i]}
 
 
 def cmc(scores: Array, probes: Array, gallery: Array) -> Floats:
@@ -191,7 +217,8 @@ class Report:
 
     Attributes:
         accuracy: share of images given the right name, closed set.
-        recall: the same for each person.
+        recall: for each person, the share of this person's images given the right name.
+        precision: for each person, the share of the images given this name that are right; nan where none was.
         rank1: share of probes whose best gallery match is the right person.
         cmc: (people,) share of probes whose person is among the best k.
         roc: the curve of verification.
@@ -204,6 +231,7 @@ class Report:
 
     accuracy: float
     recall: dict[Any, float]
+    precision: dict[Any, float]
     rank1: float
     cmc: Floats
     roc: Roc
@@ -222,6 +250,7 @@ class Report:
             "accuracy": self.accuracy,
             "error": 1 - self.accuracy,
             "recall": {str(name): share for name, share in self.recall.items()},
+            "precision": {str(n): share if share == share else None for n, share in self.precision.items()},
             "rank1": self.rank1,
             "cmc": self.cmc.tolist(),
             "roc": {
@@ -241,6 +270,7 @@ class Report:
     def table(self) -> str:
         """The figures as a few lines of plain text, in percent."""
         worst = sorted(self.recall.items(), key=lambda item: item[1])[:3]
+        said = sorted((item for item in self.precision.items() if item[1] == item[1]), key=lambda item: item[1])[:3]
         rows = [
             ("accuracy", f"{self.accuracy:7.2%}", f"{self.images} images, {len(self.recall)} people"),
             ("rank 1", f"{self.rank1:7.2%}", "the best match is the right person"),
@@ -252,6 +282,11 @@ class Report:
                 "lowest recall",
                 f"{worst[0][1]:7.2%}",
                 ", ".join(f"{name} {share:.0%}" for name, share in worst),
+            ),
+            (
+                "lowest precision",
+                f"{said[0][1]:7.2%}" if said else "",
+                ", ".join(f"{name} {share:.0%}" for name, share in said),
             ),
         ]
         return "\n".join(f"{name:<18}{value:>8}  {note}".rstrip() for name, value, note in rows)
@@ -284,6 +319,7 @@ def report(labels: Array, predicted: Array, scores: Array, gallery: Array | Sequ
     return Report(
         accuracy=accuracy(labels, predicted),
         recall=recall(labels, predicted),
+        precision=precision(labels, predicted),
         rank1=float(ranks[0]),
         cmc=ranks,
         roc=curve,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minidl.backend import Array, Device, module_for
 from minidl.faces import metrics
+from minidl.faces.calibration import Calibration
 from minidl.faces.classical import Eigenfaces, Fisherfaces
 from minidl.faces.errors import BadDataset, BadImage, BadModelFile, FaceError, NotFitted
+from minidl.faces.gallery import Gallery
+from minidl.faces.identification import Identifier
 from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
 from minidl.faces.losses import LOSSES
 from minidl.faces.model_file import read_model, write_model
@@ -30,8 +33,9 @@ MODELS: Final = (*NETWORKS, *CLASSICAL)
 """The names of all models."""
 
 
-class FaceRecognizer:
-    """Learns who is who from labelled faces, and then names faces (closed set) or describes them by embeddings.
+class FaceRecognizer(Identifier):
+    """Learns who is who from labelled faces; then names faces of those people (`predict`), describes any face by an
+    embedding (`represent`), and recognizes whoever is enrolled, or says that it is nobody known (`identify`).
 
     Arguments:
         model: one of `MODELS`: the networks "cnn", "resnet" (convolution), "rnn", "lstm", "gru" (rows as a sequence),
@@ -43,9 +47,12 @@ class FaceRecognizer:
         purpose: what a network is trained for: "identification" (name the people of the training), "verification"
             (compare people who were not in it) or "damage" (name people on dark, noisy or half hidden photographs).
         loss: what a network is trained by: "cross-entropy", "arcface" or "triplet"; by default as its recipe says.
+        gallery: where known people are kept: the path of a file, which is made if it does not exist, or a `Gallery`.
+            By default they are kept in the recognizer, begin with the people of each training, and are saved with it.
 
     Raises:
         BadDataset: there is no such model, purpose or loss.
+        BadGallery: the gallery cannot be used.
         BadImage: the image size is none, or too small for the model.
         FaceError: the device cannot be used, or the seed is no integer from 0 to 2⁶³ − 1.
 
@@ -65,6 +72,7 @@ class FaceRecognizer:
         *,
         purpose: str = "identification",
         loss: str | None = None,
+        gallery: str | PathLike[str] | Gallery | None = None,
     ) -> None:
         if model not in MODELS:
             raise BadDataset(f"there is no model {model!r}: choose one of {', '.join(MODELS)}")
@@ -90,7 +98,11 @@ class FaceRecognizer:
         self.purpose, self.loss = purpose, loss
         self._people: list[Hashable] = []
         self._classifier: Classifier | None = None
+        self._calibration: Calibration | None = None
+        self._fingerprint: str | None = None
         self._new_classifier()  # says now, not after the data was read, what is wrong
+        self._own_gallery = gallery is None
+        self._gallery = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
 
     def _new_classifier(self) -> Classifier:
         if self.model in CLASSICAL:
@@ -173,8 +185,24 @@ class FaceRecognizer:
             classifier.fit(grey, codes, epochs, augment, held_out, progress)
         else:
             classifier.fit(grey, codes)
-        self._classifier, self._people = classifier, people
+        self._classifier, self._people, self._fingerprint = classifier, people, None
+        self._calibrate_by_training(grey, codes)
+        if self._own_gallery:
+            self._know(named, classifier.gallery[0])
         return self
+
+    def _learned(self) -> tuple[dict[str, Any], Mapping[str, Array]]:
+        about = {"model": self.model, "image_size": list(self.image_size), "purpose": self.purpose, "loss": self.loss}
+        arrays = self._fitted.state()
+        return about, {
+            key: x for key, x in arrays.items() if key not in {"gallery", "labels"} and key[:8] != "gallery."
+        }
+
+    def fingerprint(self) -> str:
+        """The same for recognizers whose embeddings can be compared: a hash of everything that was learned."""
+        if self._fingerprint is None:
+            self._fingerprint = super().fingerprint()
+        return self._fingerprint
 
     def predict(self, images: Array) -> Array:
         """Who each image shows, of the people in the training.
@@ -239,6 +267,8 @@ class FaceRecognizer:
     def save(self, path: str | PathLike[str]) -> None:
         """Store the recognizer in one file, with embeddings of the training images but not the images.
 
+        The calibration is stored too, and the known people unless their gallery has a file of its own.
+
         Arguments:
             path: of the file; what is there is replaced in one move.
 
@@ -254,32 +284,40 @@ class FaceRecognizer:
                     f"only strings and integers can be stored as labels, but {person!r} is a "
                     f"{type(person).__name__}: fit with names or numbers to save the recognizer"
                 )
-        about = {
+        about: dict[str, Any] = {
             "model": self.model,
             "image_size": list(self.image_size),
             "seed": self.seed,
             "purpose": self.purpose,
             "loss": self.loss,
             "people": self._people,
+            "calibration": None if self._calibration is None else self._calibration.to_dict(),
         }
-        write_model(path, about, classifier.state())
+        about["enrolled"], enrolled = self._people_to_save()
+        write_model(path, about, {**classifier.state(), **enrolled})
 
     @classmethod
-    def load(cls, path: str | PathLike[str], device: Device | str = "cpu") -> Self:
+    def load(
+        cls,
+        path: str | PathLike[str],
+        device: Device | str = "cpu",
+        gallery: str | PathLike[str] | Gallery | None = None,
+    ) -> Self:
         """The recognizer that was stored; its predictions equal those before, bit for bit.
 
         Arguments:
             path: of the file.
             device: "cpu" or "cuda".
+            gallery: where known people are kept, as in the constructor; by default those that were saved are known.
 
         Raises:
             BadModelFile: there is no such file, or it is something else, damaged, cut off or of another version.
-            FaceError: the device cannot be used.
+            FaceError: the device or the gallery cannot be used.
         """
         about, arrays = read_model(path)
         try:
             trained = {"purpose": about.get("purpose", "identification"), "loss": about.get("loss")}
-            made = cls(about["model"], tuple(about["image_size"]), device, about["seed"], **trained)
+            made = cls(about["model"], tuple(about["image_size"]), device, about["seed"], **trained, gallery=gallery)
             people = list(about["people"])
             classifier = made._new_classifier()
             if isinstance(classifier, NetworkClassifier):
@@ -288,7 +326,11 @@ class FaceRecognizer:
                 made._classifier = classifier.from_state(arrays)
                 if not np.isin(arrays["labels"], range(len(people))).all():
                     raise BadModelFile(f"this {made.model} model is damaged: it shows people it does not name")
+            made._people = people
+            if (calibration := about.get("calibration")) is not None:
+                made._calibration = Calibration.from_dict(calibration)
+            if made._own_gallery:
+                made._restore_people(about.get("enrolled") or [], arrays)
         except (KeyError, TypeError, BadModelFile, BadDataset, BadImage) as error:
             raise BadModelFile(f"{fspath(path)} cannot be used: {error}") from error
-        made._people = people
         return made
