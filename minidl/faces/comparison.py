@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl.faces import protocol
 from minidl.faces.datasets import FaceDataset
-from minidl.faces.recognizer import FaceRecognizer
+from minidl.faces.recognizer import CLASSICAL, FaceRecognizer
 
 Advance: TypeAlias = Callable[[str], None]
 
@@ -114,6 +114,7 @@ def compare(
     seeds: Sequence[int] = (0, 1),
     epochs: int | None = None,
     device: str = "cpu",
+    purpose: str = "identification",
     advance: Advance | None = None,
 ) -> Comparison:
     """Train and test every model on the same splits.
@@ -125,19 +126,21 @@ def compare(
         seeds: one split each, by `protocol.split`; also the seed of the model.
         epochs: passes over the training images; the model's own recipe by default.
         device: "cpu" or "cuda".
+        purpose: that networks are trained for.
         advance: called with a line of text after each run.
 
     Raises:
         FaceError: the data does not suit the protocol, or there is no such model.
     """
-    recognizers = [FaceRecognizer(name, image_size=data.images.shape[1:3], device=device) for name in models]
+    for name in models:
+        untrained(name, data, purpose, device)  # says what is wrong before anything is trained
     runs: list[Run] = []
     tests = 0
-    for recognizer in recognizers:
+    for name in models:
         for seed in seeds:
             learn, test = protocol.split(data.labels, seed, train)
             tests = len(test)
-            model = FaceRecognizer(recognizer.model, image_size=recognizer.image_size, device=device, seed=seed)
+            model = untrained(name, data, purpose, device, seed)
             started = time.perf_counter()
             model.fit(data.images[learn], data.labels[learn], epochs=epochs, progress=False)
             seconds = time.perf_counter() - started
@@ -149,6 +152,23 @@ def compare(
             if advance is not None:
                 advance(f"{model.model}, seed {seed}: {100 * runs[-1].error:.1f} % wrong after {seconds:.1f} s")
     return Comparison(data.description, train, len(data.names), tests, tuple(runs))
+
+
+def untrained(name: str, data: FaceDataset, purpose: str, device: str = "cpu", seed: int = 0) -> FaceRecognizer:
+    """A recognizer for images of this size; a purpose concerns networks only.
+
+    Arguments:
+        name: of the model.
+        data: whose images it will take.
+        purpose: that a network is trained for.
+        device: "cpu" or "cuda".
+        seed: of everything random.
+
+    Raises:
+        FaceError: there is no such model or purpose, or the images are too small for it.
+    """
+    purpose = purpose if name not in CLASSICAL else "identification"
+    return FaceRecognizer(name, image_size=data.images.shape[1:3], device=device, seed=seed, purpose=purpose)
 
 
 @contextmanager

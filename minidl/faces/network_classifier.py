@@ -222,7 +222,18 @@ class NetworkClassifier:
         Returns:
             (n,) int64.
         """
-        return np.asarray(self._ask(self.network, images)[1].argmax(1), np.int64)
+        return np.asarray(self.log_probabilities(images).argmax(1), np.int64)
+
+    def log_probabilities(self, images: Array) -> NDArray[np.float32]:
+        """The mean of the log-probabilities of the image and of its mirror image.
+
+        Arguments:
+            images: (n, h, w) uint8.
+
+        Returns:
+            (n, people) float32.
+        """
+        return self._ask(self.network, images)[1]
 
     def represent(self, images: Array) -> NDArray[np.float32]:
         """The embeddings: the mean direction of the image and of its mirror image.

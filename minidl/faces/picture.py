@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def format_of(out: Path) -> str:
     return suffix
 
 
+def require_matplotlib() -> None:
+    """Say now, not after a training, that there can be no picture.
+
+    Raises:
+        MissingLibrary: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingLibrary("a picture needs matplotlib: pip install 'minidl[faces]'")
+
+
 def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
     """Draw a comparison and save it.
 
@@ -45,11 +56,10 @@ def draw_comparison(result: Comparison, data: FaceDataset, out: Path) -> None:
         MissingLibrary: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingLibrary("a picture needs matplotlib: pip install 'minidl[faces]'") from None
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(13, 7.2), facecolor=PAPER, dpi=110)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.2), height_ratios=(1.0, 1.0), left=0.065, right=0.985,

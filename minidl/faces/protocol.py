@@ -119,6 +119,30 @@ def split(labels: Labels, seed: int, per_person: int) -> tuple[Indices, Indices]
     return np.concatenate(train), np.concatenate(test)
 
 
+def inner_split(labels: Labels, seed: int, per_person: int = 3) -> tuple[Indices, Indices]:
+    """A split of the training images of a seed, to choose by without a look at its test images.
+
+    Arguments:
+        labels: (n,) who each image shows.
+        seed: as in `split`.
+        per_person: 1 to 4 images a person to fit on; the rest of his first five are to try on.
+
+    Returns:
+        (fit, try): int64 indices into `labels`, person after person.
+
+    Raises:
+        BadDataset: as `split`, or nothing is left to try on.
+    """
+    if not 1 <= per_person < TEST_FROM:
+        raise BadDataset(
+            f"an inner split fits on 1 to {TEST_FROM - 1} of the first {TEST_FROM} images of a person and tries on the "
+            f"others, but {per_person} to fit on were asked for"
+        )
+    learn, _ = split(labels, seed, TEST_FROM)
+    each = learn.reshape(-1, TEST_FROM)
+    return each[:, :per_person].ravel(), each[:, per_person:].ravel()
+
+
 def _dark(face: Pixels, rng: np.random.Generator) -> None:
     face[:] = np.clip(face * 0.15 + rng.normal(0, 4, face.shape), 0, 255)
 
