@@ -37,7 +37,7 @@ def test_channels_of_several_stretches(room: Room, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(normalization, "_STRETCH", 300)
     rng = np.random.default_rng(3)
     x, gy = (rng.standard_normal((3, 2, 17, 25)) + 1000).astype("f4"), rng.standard_normal((3, 2, 17, 25)).astype("f4")
-    y, mean, var, inv_std = room.run("batch_norm", x, None, None, 1e-5)
+    _, mean, var, inv_std = room.run("batch_norm", x, None, None, 1e-5)
     wide = x.astype("f8")
     np.testing.assert_allclose(mean, wide.mean(axis=(0, 2, 3)), rtol=1e-7)
     np.testing.assert_allclose(var, wide.var(axis=(0, 2, 3)), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Convolution, ReLU and max pooling as one function: `correlate.cu` for windows of 2×2, else `pooled_relu.cu` after it."""
+"""Convolution, ReLU and max pooling as one: `correlate.cu` for windows of 2×2, else `pooled_relu.cu` after it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""The counter-based generator, dropout masks, sums into repeated rows, and steps of optimizers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rooms import Room, assert_close
+
+from minidl.kernels.gpu import capture, launcher, optimizers, random
+
+FAST = settings(max_examples=20, deadline=None)
+
+
+# kat_vectors of Random123 for philox4x32-10: (counter, key, words)
+VECTORS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
+     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), VECTORS)
+def test_philox_gives_the_published_words(room: Room, counter: Any, key: Any, words: Any) -> None:
+    counters = np.array([[counter[0] | counter[1] << 32, counter[2] | counter[3] << 32]], np.uint64)
+    found = room.run("philox_words", counters, key[0] | key[1] << 32)
+    assert tuple(found[0]) == words
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_a_mask_depends_on_its_key_and_places_alone(room: Room, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = (np, (3, 501), np.dtype(dtype), 0.3)
+    mask = room.run("dropout_mask", *draw, 77)
+    assert {*np.unique(mask)} == {np.dtype(dtype).type(0), np.dtype(dtype).type(1 / 0.7)}
+    assert abs((mask == 0).mean() - 0.3) < 0.04
+    assert (room.run("dropout_mask", *draw, 78) != mask).any()
+    np.testing.assert_array_equal(room.run("dropout_mask", np, (1503,), np.dtype(dtype), 0.3, 77), mask.ravel())
+    for threads, most in ((32, 3), (64, 1)):
+        monkeypatch.setattr(random, "spread", lambda n, t=threads, m=most: launcher.spread(n, t, m))
+        np.testing.assert_array_equal(room.run("dropout_mask", *draw, 77), mask)
+
+
+def test_masks_at_the_ends(room: Room) -> None:
+    for p, expected in ((0.0, 1.0), (1.0, 0.0)):
+        mask = room.run("dropout_mask", np, (100,), np.dtype("f4"), p, 1)
+        np.testing.assert_array_equal(mask, np.full(100, expected, "f4"))
+
+
+def test_a_captured_graph_draws_anew_and_counts_on(room: Room) -> None:
+    """What lies in the memory of the GPU: the number of the run, and the number of the step."""
+    numbers = capture.Capture(np)
+    p, g, m, v = (np.ones(4) for _ in range(4))
+    options = optimizers.Adam(0.1, 0.9, 0.99, 1e-8, 0.0, False, False)
+
+    def launches() -> Any:
+        mask = room.run("dropout_mask", np, (64,), np.dtype("f4"), 0.5, 1)
+        room.run("adam_step", p, g, m, v, None, 5, options)
+        return mask
+
+    with capture.capturing(numbers):
+        first = launches()
+        numbers.start()
+        masks = []
+        for _ in range(2):
+            masks.append(launches())
+            with launcher.loaded_by(room.emulator):
+                numbers.count_on()
+    np.testing.assert_array_equal(masks[0], first)
+    assert (masks[1] != masks[0]).any()
+    assert [int(n) for n in numbers.steps.values()] == [7]
+    assert int(numbers.replays) == 2
+    assert capture.current_capture() is None
+
+
+@FAST
+@given(n=st.integers(0, 40), V=st.integers(1, 9), columns=st.sampled_from([1, 3, 33, 300]),
+       dtype=st.sampled_from(["float32", "float64", "float16"]), seed=st.integers(0, 2**31))  # fmt: skip
+def test_repeated_rows_are_added_in_order(room: Room, n: int, V: int, columns: int, dtype: str, seed: int) -> None:
+    """T29, T32."""
+    rng = np.random.default_rng(seed)
+    index, rows = rng.integers(-V, V, n), rng.standard_normal((n, columns)).astype(dtype)
+    y = rng.standard_normal((V, columns)).astype(dtype)
+    expected = y.astype("f8")
+    np.add.at(expected, index, rows.astype("f8"))
+    room.run("add_rows", y, index, rows)
+    assert_close(y, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_sgd(room: Room, dtype: str, momentum: float, maximize: bool) -> None:
+    rng = np.random.default_rng(0)
+    p, g, b = (rng.standard_normal(777).astype(dtype) for _ in range(3))
+    for nesterov in (False, True) if momentum else (False,):
+        expected_p, expected_b = p.astype("f8"), b.astype("f8")
+        step = (-g if maximize else g) + 0.2 * expected_p
+        if momentum:
+            expected_b = momentum * expected_b + 0.5 * step
+            step = step + momentum * expected_b if nesterov else expected_b
+        expected_p = expected_p - 0.1 * step
+        options = optimizers.Sgd(0.1, momentum, 0.5, 0.2, nesterov, maximize)
+        room.run("sgd_step", p, g, b if momentum else None, options)
+        assert_close(p, expected_p.astype(dtype))
+        assert_close(b, expected_b.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam(room: Room, dtype: str, decoupled: bool, amsgrad: bool) -> None:
+    rng = np.random.default_rng(0)
+    p, g, m = (rng.standard_normal(777).astype(dtype) for _ in range(3))
+    v, largest = (rng.random(777).astype(dtype) for _ in range(2))
+    wide_p, wide_m, wide_v, most = (a.astype("f8") for a in (p, m, v, largest))
+    for t in (3, 4):
+        if decoupled:
+            wide_p = wide_p * (1 - 0.1 * 0.2)
+        step = -g.astype("f8") + (0 if decoupled else 0.2 * wide_p)
+        wide_m = wide_m + (1 - 0.9) * (step - wide_m)
+        wide_v = 0.99 * wide_v + (1 - 0.99) * step * step
+        most = np.maximum(most, wide_v)
+        bottom = np.sqrt(most if amsgrad else wide_v) / math.sqrt(1 - 0.99**t) + 1e-3
+        wide_p = wide_p - 0.1 / (1 - 0.9**t) * wide_m / bottom
+        options = optimizers.Adam(0.1, 0.9, 0.99, 1e-3, 0.2, decoupled, True)
+        room.run("adam_step", p, g, m, v, largest if amsgrad else None, t, options)
+    for found, expected in ((p, wide_p), (m, wide_m), (v, wide_v)):
+        assert_close(found, expected.astype(dtype))
+    if amsgrad:
+        assert_close(largest, most.astype(dtype))
