@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from minidl.player import mathml
+from minidl.player import mathml, page_html
 from minidl.teaching import library, markdown
 from minidl.teaching.errata import (
     LANGUAGES,
@@ -46,6 +46,7 @@ _SAYS = {
         "stands what the document says, below it what is right; then the lesson that shows it move, the program that "
         "runs, the name in the engine.",
     ),
+    "lessons": ("全部课程", "all lessons"),
     "show": ("显示", "show"),
     "total": ("合计", "total"),
     "checked": ("核对 {rows} 处", "{rows} places checked"),
@@ -58,6 +59,16 @@ _SAYS = {
     "engine": ("引擎", "in the engine"),
     "file": ("文件", "file"),
 }
+
+
+def documents_html(lessons: Sequence[Lesson] | None = None) -> str:
+    """The whole page, as it stands beside the lessons' pages and their index.
+
+    Arguments:
+        lessons: as in `documents_body`.
+    """
+    back = f'<p><a href="index.html">← {_say("lessons")}</a></p>'
+    return page_html(title=TITLE, body=documents_body(lessons) + back)
 
 
 def documents_body(lessons: Sequence[Lesson] | None = None) -> str:

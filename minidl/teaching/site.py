@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minidl import player
 from minidl.io.atomic import write_atomically
-from minidl.teaching import library
+from minidl.teaching import documents_page, library
 from minidl.teaching.library import Lesson
 from minidl.teaching.page import dressed, page
 from minidl.teaching.percent import LANGUAGES
@@ -31,6 +31,8 @@ def build(out: Path, progress: Callable[[str], None] = lambda text: None) -> lis
         text = page(lesson, _ways(before, after), progress)
         written.append(out / lesson.page)
         write_atomically(written[-1], text.encode())
+    written.append(out / "documents.html")
+    write_atomically(written[-1], documents_page.documents_html(found).encode())
     write_atomically(written[0], index(found).encode())
     return written
 
@@ -50,7 +52,8 @@ def index(found: list[Lesson]) -> str:
             f'<a href="{lesson.page}">{lesson.id} {spans(lesson.title)}</a> <small>{lesson.documents[document]}</small>'
             for lesson in path(document, found)
         )
-        parts.append(f"<p><b>{document}</b>: {steps or '–'}</p>")
+        parts.append(f'<p><b><a href="documents.html#d{document}">{document}</a></b>: {steps or "–"}</p>')
+    parts.append(f'<p><a href="documents.html">{spans(documents_page.TITLE)}</a></p>')
     body = f'<article class="lesson">{"".join(parts)}</article>'
     return player.page_html(title=title, body=dressed(body), traces=[])
 
