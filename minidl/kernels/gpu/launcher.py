@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -215,3 +216,16 @@ def planes(count: int, size: int, threads: int = 256) -> tuple[Sizes, Sizes]:
 def may_wait(xp: Any) -> bool:
     """Whether the host may read a result now: not while a graph is captured, where nothing has been computed yet."""
     return xp is np or not xp.cuda.get_current_stream().is_capturing()
+
+
+def resident(like: Array, array: Array) -> Array:
+    """A small array of the host where `like` lives, copied once: a captured graph may not copy from the host."""
+    xp = array_module(like)
+    return array if xp is np else _copied(xp, like.device.id, array.dtype, array.shape, array.tobytes())
+
+
+@lru_cache(maxsize=256)
+def _copied(xp: Any, device: int, dtype: np.dtype[Any], shape: Sizes, data: bytes) -> Array:
+    with xp.cuda.Device(device):
+        copy: Array = xp.asarray(np.frombuffer(data, dtype).reshape(shape))
+    return copy

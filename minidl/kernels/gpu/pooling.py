@@ -9,7 +9,7 @@ import numpy as np
 from minidl.backend import Array, array_module
 from minidl.kernels import portable
 from minidl.kernels.geometry import Padding, Pair, Windows, check_gy, pool_windows, window_divisors
-from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, may_wait, planes, ready
+from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, may_wait, planes, ready, resident
 from minidl.kernels.portable.pooling import gather_windows as gather_windows
 
 _MAX = Kernel("pooling.cu", "max_pool", FLOATS)
@@ -100,5 +100,4 @@ def avg_pool2d_grad(
 
 def _divisors(like: Array, v: Windows, count_include_pad: bool, divisor_override: int | None) -> Array:
     divisors = window_divisors(v, count_include_pad, divisor_override).astype(wide(like.dtype))
-    moved: Array = array_module(like).asarray(divisors)
-    return moved
+    return resident(like, divisors)
