@@ -25,3 +25,9 @@ def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     gx: Array = xp.empty(x.shape, x.dtype)
     _LOSS((x.dtype,), (min(N, 1 << 20),), (128,), ready(x), ready(labels, np.dtype(np.int64)), losses, gx, N, K)
     return losses, gx
+
+
+def softmax_cross_entropy_grad(gy: Array, x: Array, labels: Array, unit: Array) -> Array:
+    """The gradient of x for that of the losses, gy (N,); `unit` is what `softmax_cross_entropy` kept, for gy = 1."""
+    gx: Array = unit * gy.astype(unit.dtype, copy=False)[:, None]
+    return gx
