@@ -18,9 +18,9 @@
 #
 # $$p_k = \mathrm{softmax}(o)_k = \frac{e^{o_k}}{\sum_j e^{o_j}}$$
 #
-# 指数把任何数变成正数，除以总和使它们加起来等于 $1$。分数每多 $1$，概率就多 $e$ 倍。
+# 指数把任何数变成正数，除以总和使它们加起来等于 $1$。两个分数相差 $1$，概率之比就是 $e$。
 #
-# %% [markdown] key="start" lang="en" zh="d1328cba"
+# %% [markdown] key="start" lang="en" zh="b8de02c2"
 # # Losses
 #
 # A network has looked at a photograph and given a score to each of three people: $o = (2, 1, 0)$. The photograph shows
@@ -32,8 +32,8 @@
 #
 # $$p_k = \mathrm{softmax}(o)_k = \frac{e^{o_k}}{\sum_j e^{o_j}}$$
 #
-# The exponential makes any number positive, and dividing by the sum makes them add up to $1$. A score higher by $1$ is a
-# probability $e$ times as large.
+# The exponential makes any number positive, and dividing by the sum makes them add up to $1$. Where two scores
+# differ by $1$, the ratio of their probabilities is $e$.
 #
 # %% tags=["setup"]
 import numpy as np

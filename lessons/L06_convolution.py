@@ -51,13 +51,9 @@ b = dl.tensor([0.0], requires_grad=True)
 g = dl.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
-def as_batch(x):
-    return x.reshape(1, 1, *x.shape)
-
-
 with trace("y") as recorded:
-    y = F.conv2d(as_batch(x), as_batch(w), b)
-    y.backward(as_batch(g))
+    y = F.conv2d(x[None, None], w[None, None], b)
+    y.backward(g[None, None])
 
 i, j = divmod(at, 2)
 picture(window(x, w, y.reshape(2, 2), (i, j)))
@@ -92,8 +88,8 @@ picture(window(x, w, y.reshape(2, 2), (i, j)))
 # does:
 #
 # %%
-plain = F.conv2d(as_batch(x), as_batch(w)).reshape(2, 2)
-turned = F.conv2d(as_batch(x), as_batch(dl.flip(w, (0, 1)))).reshape(2, 2)
+plain = F.conv2d(x[None, None], w[None, None]).reshape(2, 2)
+turned = F.conv2d(x[None, None], dl.flip(w, (0, 1))[None, None]).reshape(2, 2)
 picture(beside(heat(plain, "w", digits=0), heat(turned, r"\text{flip}(w)", digits=0)))
 
 # %% [markdown] key="size" lang="zh"
@@ -115,7 +111,7 @@ picture(beside(heat(plain, "w", digits=0), heat(turned, r"\text{flip}(w)", digit
 S = knob("S", 1, 1, 3)
 P = knob("P", 0, 0, 2)
 big = dl.arange(25.0).reshape(5, 5)
-out = F.conv2d(as_batch(big), as_batch(dl.ones(3, 3)), stride=S, padding=P)
+out = F.conv2d(big[None, None], dl.ones(1, 1, 3, 3), stride=S, padding=P)
 picture(window(big, dl.ones(3, 3), out.reshape(out.shape[2:]), (0, 0), stride=S, padding=P))
 
 # %% [markdown] key="gradient" lang="zh"
@@ -183,7 +179,7 @@ gradcheck(
 # %%
 face = dl.tensor(generated_faces(people=1, per_person=1, size=(56, 46), seed=3).images[0] / 255.0, dtype=dl.float32)
 sobel = dl.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-edges = F.conv2d(as_batch(face), as_batch(sobel))
+edges = F.conv2d(face[None, None], sobel[None, None])
 picture(beside(image(face, "x"), image(edges[0, 0], r"w \star x")))
 
 # %% [markdown] key="learn" lang="zh"
@@ -202,8 +198,8 @@ picture(beside(image(face, "x"), image(edges[0, 0], r"w \star x")))
 # %%
 kernel = dl.zeros(1, 1, 3, 3, requires_grad=True)
 optimizer = optim.SGD([kernel], lr=0.05, momentum=0.9)
-bright = as_batch(face - face.mean()) / face.std()
-wanted = F.conv2d(bright, as_batch(sobel))
+bright = ((face - face.mean()) / face.std())[None, None]
+wanted = F.conv2d(bright, sobel[None, None])
 losses = []
 for _ in range(300):
     optimizer.zero_grad()

@@ -42,10 +42,10 @@ def _renderer() -> Any:
 
 
 def highlighted(source: str) -> str:
-    """Python code as HTML with classes for keywords, strings, numbers and comments."""
+    """Python code as HTML with classes for keywords, strings, numbers and comments; two blank lines become one."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    colored: str = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True))
+    colored: str = highlight(source.replace("\n\n\n", "\n\n"), PythonLexer(), HtmlFormatter(nowrap=True))
     return colored

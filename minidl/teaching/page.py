@@ -62,10 +62,9 @@ def _body(default: Run, ways: str) -> str:
             if isinstance(item, Knob):
                 continue
             if isinstance(item, Traced):
-                shown.append(
-                    f'<div>{item.html()}<p class="stale" data-of="{i}.{k}" hidden>{both("trace.default")}</p>'
-                    f'<div class="player" data-trace="{traces}"></div></div>'
-                )
+                stale = f'<p class="stale" data-of="{i}.{k}" hidden>{both("trace.default")}</p>'
+                mounted = f'<div class="player" data-trace="{traces}"></div>'
+                shown.append(f'<div class="recording">{item.html()}{stale}{mounted}</div>')
                 traces += 1
             else:
                 shown.append(f'<div data-slot="{i}.{k}">{item.html()}</div>')

@@ -11,6 +11,7 @@ from minidl.teaching.errors import LessonError
 from minidl.teaching.values import formatted
 
 PLACEHOLDER = re.compile(r"\{\{((?:[^{}]|\{[^{}]*\})+)\}\}")
+EXPONENT = re.compile(r"(?<=\d)e(-?\d+)")
 FORMULA = re.compile(r"(?<!\\)\$\$.+?(?<!\\)\$\$|(?<!\\)\$.+?(?<!\\)\$", re.S)
 
 
@@ -37,7 +38,7 @@ def fill(text: str, names: Mapping[str, Any], where: str = "text") -> str:
         except Exception as error:
             raise LessonError(f"{where}: cannot compute {match[0]}: {type(error).__name__}: {error}") from error
         in_formula = any(start < match.start() < stop for start, stop in inside)
-        return found.replace("−", "-") if in_formula else found
+        return EXPONENT.sub(r"\\times 10^{\1}", found.replace("−", "-")) if in_formula else found
 
     return PLACEHOLDER.sub(value, text)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, Protocol
 
 from minidl.kernels import use_kernels
@@ -45,24 +46,18 @@ class Stage:
         """Show an item."""
         print(item.text(self.language))
 
-    @property
-    def traces(self) -> bool:
-        """Whether a trace is worth recording here."""
-        return True
-
 
 class Notebook(Stage):
-    """A notebook: items are displayed as HTML, with the words of one language."""
+    """A notebook: items are displayed as HTML, with the words of one language; a recording brings its player."""
 
     def add(self, item: Item) -> None:
         """Display an item under the cell."""
         from IPython.display import HTML, display  # present wherever a notebook runs
 
+        style = (files("minidl.teaching") / "assets" / "lesson.css").read_text(encoding="utf-8")
         other = "en" if self.language == "zh" else "zh"
-        display(HTML(f"<style>{NOTEBOOK_STYLE} [lang={other}] {{ display: none }}</style>{item.html()}"))  # type: ignore[no-untyped-call]
-
-
-NOTEBOOK_STYLE = "table.numbers td { font-variant-numeric: tabular-nums; text-align: right }"
+        framed = item.framed() if hasattr(item, "framed") else item.html()
+        display(HTML(f"<style>{style} [lang={other}] {{ display: none }}</style>{framed}"))  # type: ignore[no-untyped-call]
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from minidl import player
 from minidl.teaching import symbols
+from minidl.teaching.percent import LANGUAGES
 from minidl.teaching.stage import current
 from minidl.teaching.strings import both, label
 
@@ -33,6 +34,13 @@ class Traced:
     def html(self) -> str:
         """How much was recorded; the page puts the player below."""
         return f'<p class="recorded">{symbols.html(self.name)} {both("trace", **self._counts())}</p>'
+
+    def framed(self) -> str:
+        """The player in a frame of its own, for a notebook."""
+        title = {language: symbols.plain(self.name) for language in LANGUAGES}
+        body = '<div class="player" data-trace="0"></div>'
+        inside = symbols.escape(player.page_html(title=title, body=body, traces=[self.trace]))
+        return f'{self.html()}<iframe srcdoc="{inside}" style="width:100%;height:46rem;border:0"></iframe>'
 
     def _counts(self) -> dict[str, int]:
         kinds = [event["kind"] for event in self.trace.events]

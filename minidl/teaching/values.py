@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ def number(value: Any, spec: str = "") -> str:
     text = format(value, spec)
     if not text.strip("-0."):
         text = text.replace("-", "")  # no negative zero
+    if math.isinf(float(value)):
+        text = "∞" if value > 0 else "-∞"
+    text = re.sub(r"e([-+]?)0*(\d+)$", lambda match: f"e{match[1].strip('+')}{match[2]}", text)
     return text.replace("-", "−")
 
 
@@ -76,7 +81,7 @@ def cells(value: Any, digits: int = 4) -> str:
         planes = array.reshape(-1, *array.shape[-2:])
         return "".join(cells(plane, digits) for plane in planes)
     rows = []
-    largest = float(np.nanmax(np.abs(array[np.isfinite(array)]))) if _has_numbers(array) else 0.0
+    largest = float(np.nanmax(np.abs(array[np.isfinite(array)]))) if _has_numbers(array) and array.size > 1 else 0.0
     for row in array.tolist():
         rows.append("<tr>" + "".join(_cell(item, largest, digits) for item in row) + "</tr>")
     return f'<table class="numbers">{"".join(rows)}</table>'

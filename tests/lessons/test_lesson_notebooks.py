@@ -33,6 +33,7 @@ def test_runs_in_a_kernel(lesson: Lesson, tmp_path: Path, monkeypatch: pytest.Mo
     shown = "".join(data_of(output) for cell in made.cells if cell.cell_type == "code" for output in cell.outputs)
     assert "<svg" in shown
     assert 'class="verdict' in shown
+    assert "<iframe srcdoc=" in shown, "a recording brings its player"
 
 
 def data_of(output: Any) -> str:

@@ -9,7 +9,7 @@ from minidl.teaching import symbols
 from minidl.teaching.drawing.canvas import Canvas, Drawing
 from minidl.teaching.values import array_of, number
 
-ROW, LEFT, RIGHT, BAR = 22.0, 76.0, 72.0, 300.0
+ROW, RIGHT, BAR, LETTER = 22.0, 72.0, 300.0, 7.0
 
 
 def bars(
@@ -26,19 +26,19 @@ def bars(
     every = [abs(v) for group in groups.values() for v in group if abs(v) < float("inf")] or [1.0]
     high = high if high is not None else max(max(every), 1e-12)
     low = low if low is not None else (-high if any(v < 0 for group in groups.values() for v in group) else 0.0)
+    names = {name: _names(name, len(group), labels, len(groups)) for name, group in groups.items()}
     count = sum(len(group) for group in groups.values())
-    canvas = Canvas(LEFT + BAR + RIGHT, 12 + ROW * count + 8 * (len(groups) - 1))
-    zero = LEFT + BAR * (min(max(0.0, low), high) - low) / (high - low)
+    left = 16 + LETTER * max((len(symbols.plain(each)) for group in names.values() for each in group), default=0)
+    canvas = Canvas(left + BAR + RIGHT, 12 + ROW * count + 8 * (len(groups) - 1))
+    zero = left + BAR * (min(max(0.0, low), high) - low) / (high - low)
     y, lines = 6.0, []
     for g, (name, group) in enumerate(groups.items()):
         for i, value in enumerate(group):
-            shown = (
-                name if len(group) == 1 else (labels[i] if labels and len(groups) == 1 else _indexed(name, i, labels))
-            )
-            end = LEFT + BAR * (min(max(value, low), high) - low) / (high - low)
+            shown = names[name][i]
+            end = left + BAR * (min(max(value, low), high) - low) / (high - low)
             canvas.rect(min(zero, end), y + 3, max(abs(end - zero), 1), ROW - 6, f"c{g % 6}")
-            canvas.symbol(LEFT - 8, y + ROW - 7, shown, "end")
-            canvas.symbol(LEFT + BAR + 8, y + ROW - 7, number(value, ".4f"), "start", "digits")
+            canvas.symbol(left - 8, y + ROW - 7, shown, "end")
+            canvas.symbol(left + BAR + 8, y + ROW - 7, number(value, ".4f"), "start", "digits")
             filled = "█" * round(30 * abs(end - zero) / BAR)
             lines.append(f"  {symbols.plain(shown):>10} {number(value, '.4f'):>9} {filled}")
             y += ROW
@@ -47,5 +47,8 @@ def bars(
     return canvas.drawing("\n".join(lines))
 
 
-def _indexed(name: str, i: int, labels: list[str] | None) -> str:
-    return f"{name}[{labels[i] if labels else i}]"
+def _names(name: str, count: int, labels: list[str] | None, groups: int) -> list[str]:
+    """What stands before the bars of a group: its symbol, with an index where there are several."""
+    if labels and groups == 1:
+        return labels
+    return [name] if count == 1 else [f"{name}[{labels[i] if labels else i}]" for i in range(count)]
