@@ -61,20 +61,22 @@ class Logistic:
 
 @dataclass(frozen=True)
 class Row:
-    """What one threshold does.
+    """What the thresholds for one rate of false alarms do.
 
     Attributes:
-        far: the share of strangers that was allowed to be named.
-        threshold: of the similarity.
+        far: the rate that was allowed.
+        threshold: of the similarity, to be named.
         named: the share of strangers that was named (FPIR).
         missed: the share of known people who were not given their name (FNIR).
-        pair_far, pair_frr: the share of pairs of two people accepted, of one person refused.
+        pair_threshold: of the similarity, to pass for one person.
+        pair_far, pair_frr: the share of pairs of two people accepted, of one person refused (FAR, FRR).
     """
 
     far: float
     threshold: float
     named: float
     missed: float
+    pair_threshold: float
     pair_far: float
     pair_frr: float
 
@@ -84,8 +86,11 @@ class Calibration:
     """A threshold, what it costs, and how similarities become probabilities.
 
     Attributes:
-        threshold: the least similarity at which a person is named, or two pictures show one person.
-        far: the share of strangers that may be named, when searched among `people` people.
+        threshold: the least similarity at which a person is named.
+        pair_threshold: the least similarity at which two pictures show one person; lower, as one comparison has one
+            chance to go wrong and a search has many.
+        far: the share of strangers that may be named, when searched among `people` people, and the share of pairs of
+            two people that may pass for one.
         people: see `far`.
         source: "given images", "training images" (a rule of thumb), see `FaceRecognizer.calibrate`.
         images: how many the figures rest on.
@@ -98,6 +103,7 @@ class Calibration:
     """
 
     threshold: float
+    pair_threshold: float
     far: float
     people: int
     source: str
@@ -127,19 +133,20 @@ class Calibration:
     def table(self) -> str:
         """The error rates at several thresholds, as text for a terminal."""
         lines = [
-            f"threshold {self.threshold:.4f}: of strangers searched among {self.people} people, "
+            f"who is it: threshold {self.threshold:.4f}; of strangers searched among {self.people} people, "
             f"{self.far:.2%} may be given a name",
+            f"are these two one: threshold {self.pair_threshold:.4f}; of pairs of two people, {self.far:.2%} may pass",
             f"measured on {self.images} images ({self.source})",
             "",
-            " allowed  threshold  strangers named  known missed  pair FAR  pair FRR",
+            " allowed  threshold  strangers named  known missed   threshold  pair FAR  pair FRR",
         ]
         for row in self.rows:
             lines.append(
                 f"{row.far:>8.2%}{row.threshold:>11.4f}{row.named:>17.2%}{row.missed:>14.2%}"
-                f"{row.pair_far:>10.3%}{row.pair_frr:>10.2%}"
+                f"{row.pair_threshold:>12.4f}{row.pair_far:>10.2%}{row.pair_frr:>10.2%}"
             )
         if not self.enough:
-            lines += ["", f"too few strangers to promise {self.far:.2%}: the threshold is above all of them"]
+            lines += ["", f"too few strangers to promise {self.far:.2%} of them: the threshold is above all"]
         if self.match_error == self.match_error:
             lines += ["", f"probabilities: expected calibration error {self.match_error:.3f} (who is it), "
                           f"{self.pair_error:.3f} (are these two one)"]  # fmt: skip
@@ -147,15 +154,15 @@ class Calibration:
 
 
 def calibrate(trials: Trials, far: float, people: int | None, source: str) -> Calibration:
-    """The threshold at which at most the share `far` of strangers is named.
+    """The thresholds at which at most the share `far` of strangers is named, and of pairs of two people accepted.
 
-    It lies just above the k-th best stranger, k = ⌊far' · (strangers + 1)⌋: then a further stranger of the same kind
-    is named with a probability of at most far' (Vovk, Gammerman, Shafer, "Algorithmic learning in a random world",
-    2005, section 2.2). If a stranger will be searched among N people, and here was among M,
+    The first lies just above the k-th best stranger, k = ⌊far' · (strangers + 1)⌋: then a further stranger of the same
+    kind is named with a probability of at most far' (Vovk, Gammerman, Shafer, "Algorithmic learning in a random
+    world", 2005, section 2.2). If a stranger will be searched among N people, and here was among M,
 
         far' = 1 - (1 - far)^(M / N)
 
-    as if each person were another chance to be taken for somebody.
+    as if each person were another chance to be taken for somebody. The second is found in the same way, from pairs.
 
     Arguments:
         trials: outcomes.
@@ -172,9 +179,12 @@ def calibrate(trials: Trials, far: float, people: int | None, source: str) -> Ca
         raise BadDataset(f"people must be an integer ≥ 1, but it is {people!r}")
     among = trials.people if people is None else people
     strangers = np.sort(trials.strangers.similarity)[::-1]
-    threshold, enough = _above(strangers, float(far), trials.people / among)
+    different = np.sort(trials.different.similarity)[::-1]
+    share = trials.people / among
+    threshold, enough = _above(strangers, float(far), share)
     return Calibration(
         threshold=threshold,
+        pair_threshold=_above(different, float(far), 1)[0],
         far=float(far),
         people=among,
         source=source,
@@ -184,7 +194,10 @@ def calibrate(trials: Trials, far: float, people: int | None, source: str) -> Ca
         pair=Logistic.fit(trials.same.similarity, trials.different.similarity),
         match_error=_held_out_error(trials.own, trials.strangers),
         pair_error=_held_out_error(trials.same, trials.different),
-        rows=tuple(_row(trials, rate, _above(strangers, rate, trials.people / among)[0], among) for rate in RATES),
+        rows=tuple(
+            _row(trials, rate, _above(strangers, rate, share)[0], _above(different, rate, 1)[0], among)
+            for rate in RATES
+        ),
     )
 
 
@@ -194,7 +207,7 @@ def _above(strangers: Floats, far: float, share: float) -> tuple[float, bool]:
     return float(np.nextafter(np.float32(strangers[max(k, 1) - 1]), np.float32(2))), k >= 1
 
 
-def _row(trials: Trials, far: float, threshold: float, people: int) -> Row:
+def _row(trials: Trials, far: float, threshold: float, pair_threshold: float, people: int) -> Row:
     named = float(np.mean(trials.strangers.similarity >= threshold))
     own, rival = trials.own.similarity, trials.rival.similarity
     return Row(
@@ -202,8 +215,9 @@ def _row(trials: Trials, far: float, threshold: float, people: int) -> Row:
         threshold=threshold,
         named=1 - (1 - named) ** (people / trials.people),
         missed=float(np.mean((own < threshold) | (own <= rival))),
-        pair_far=float(np.mean(trials.different.similarity >= threshold)),
-        pair_frr=float(np.mean(trials.same.similarity < threshold)),
+        pair_threshold=pair_threshold,
+        pair_far=float(np.mean(trials.different.similarity >= pair_threshold)),
+        pair_frr=float(np.mean(trials.same.similarity < pair_threshold)),
     )
 
 

@@ -31,6 +31,10 @@ class WrongPassphrase(BadGallery):
     """A gallery is sealed by another passphrase."""
 
 
+class PassphraseNeeded(BadGallery):
+    """A gallery is sealed, and no passphrase was given."""
+
+
 class UnknownPerson(FaceError):
     """Nobody of this name is enrolled."""
 

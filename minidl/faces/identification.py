@@ -56,7 +56,8 @@ class Verification:
 
     Attributes:
         same: whether the similarity reaches the threshold.
-        similarity, threshold: as in `Match`.
+        similarity: the cosine between the two pictures.
+        threshold: the least similarity that counts.
         probability: that they show one person, if both is as likely beforehand.
     """
 
@@ -194,8 +195,8 @@ class Identifier(ABC):
     def verify(self, a: Picture, b: Picture) -> Verification:
         """Whether two pictures show one person, whoever it is.
 
-        The threshold is that of `identify`, which is strict for two pictures: `calibrate` with `people=1` sets the
-        rate of false alarms of a single comparison.
+        The threshold is lower than that of `identify` at the same rate of false alarms: two people are one chance to
+        go wrong, a search among many people is many.
 
         Arguments:
             a, b: each as the image of `identify`.
@@ -209,9 +210,8 @@ class Identifier(ABC):
         calibration = self.calibration
         first, second = self.represent(np.stack([one_face(image, self.image_size) for image in (a, b)]))
         similarity = float(np.clip(first @ second, -1, 1))
-        return Verification(
-            similarity >= calibration.threshold, similarity, calibration.threshold, calibration.pair(similarity)
-        )
+        threshold = calibration.pair_threshold
+        return Verification(similarity >= threshold, similarity, threshold, calibration.pair(similarity))
 
     # ── what counts as alike ──────────────────────────────────────────────────────────────────
 
@@ -237,12 +237,13 @@ class Identifier(ABC):
         Arguments:
             images: (n, h, w) or (n, h, w, 3) uint8.
             labels: n of them, who each shows; at least two people, one with two images.
-            far: the share of strangers that may be given a name.
+            far: the share of strangers that `identify` may give a name, and of pairs of two people that `verify` may
+                take for one.
             people: among how many people a stranger is searched; by default as many as are enrolled, or as there are
-                in these images if those are more. 1 makes `far` the rate of a single comparison.
+                in these images if those are more.
 
         Returns:
-            The threshold, which `identify` and `verify` use from now on.
+            The threshold that `identify` uses from now on; that of `verify` is `calibration.pair_threshold`.
 
         Raises:
             NotFitted, BadImage: as `represent`.

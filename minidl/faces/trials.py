@@ -137,8 +137,10 @@ def rule_of_thumb(
     first, second = np.random.default_rng(seed).integers(0, len(images), (2, 4 * BLENDS))
     two = np.flatnonzero(codes[first] != codes[second])[:BLENDS]
     blends = (images[first[two]].astype(np.uint16) + images[second[two]] + 1) // 2
-    best = (represent(blends.astype(np.uint8)) @ known.T).max(1).astype(np.float64)
-    return replace(trials, strangers=Scores(best, codes[first[two]]), people=len(np.unique(codes)))
+    scores = (represent(blends.astype(np.uint8)) @ known.T).astype(np.float64)
+    who = codes[first[two]]
+    pairs = Scores(scores.ravel(), np.repeat(who, len(known)))
+    return replace(trials, strangers=Scores(scores.max(1), who), different=pairs, people=len(np.unique(codes)))
 
 
 def _distinct(embeddings: NDArray[np.float32], codes: Numbers) -> tuple[NDArray[np.float32], Numbers]:

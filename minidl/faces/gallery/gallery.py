@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidl.backend import Array
-from minidl.faces.errors import BadDataset, BadGallery, UnknownPerson
+from minidl.faces.errors import BadDataset, BadGallery, PassphraseNeeded, UnknownPerson
 from minidl.faces.gallery.matrix import TemplateMatrix
 from minidl.faces.gallery.records import Name, checked, name_of, record_of
 from minidl.faces.gallery.sealing import Plain, Seal, Sealed
@@ -46,7 +46,7 @@ class Gallery:
 
     Raises:
         BadGallery: the file is something else, damaged, cut off, sealed or not sealed, or cannot be made.
-        WrongPassphrase: of a sealed gallery.
+        PassphraseNeeded, WrongPassphrase: of a sealed gallery.
         MissingLibrary: `cryptography` is needed for a passphrase and not installed.
 
     >>> gallery = Gallery()
@@ -83,7 +83,7 @@ class Gallery:
         sealed = "salt" in facts
         if passphrase is None:
             if sealed:
-                raise BadGallery(f"{self._store.name} is encrypted: give its passphrase")
+                raise PassphraseNeeded(f"{self._store.name} is encrypted: give its passphrase")
             return Plain()
         if not sealed:
             raise BadGallery(
@@ -210,6 +210,24 @@ class Gallery:
                 view.call(number, name_given)
             view.rooms, view.stamp, self._view = newest, stamp, view
             return len(new)
+
+    def enrol_all_of(self, other: Gallery) -> int:
+        """Add everybody of another gallery, in one step.
+
+        Arguments:
+            other: a gallery of the same model.
+
+        Returns:
+            How many templates were added.
+
+        Raises:
+            As `enrol`.
+        """
+        names, rows = other.people(), [other.templates(name) for name in other.people()]
+        if not names or other.model is None:
+            return 0
+        each = [name for name, some in zip(names, rows, strict=True) for _ in some]
+        return self.enrol_many(each, np.concatenate(rows), other.model)
 
     def forget(self, name: Name) -> int:
         """Delete a person, name and templates, leaving no trace in the file.
