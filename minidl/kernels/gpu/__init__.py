@@ -10,6 +10,7 @@ from minidl.kernels.gpu.convolution import conv2d_weight_grad as conv2d_weight_g
 from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.gpu.loss import softmax_cross_entropy as softmax_cross_entropy
+from minidl.kernels.gpu.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad
 from minidl.kernels.gpu.normalization import batch_norm as batch_norm
 from minidl.kernels.gpu.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.gpu.normalization import batch_norm_stats as batch_norm_stats
@@ -35,4 +36,8 @@ from minidl.kernels.gpu.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.gpu.scatter import add_rows as add_rows
 from minidl.kernels.gpu.unfold import col2im as col2im
 from minidl.kernels.gpu.unfold import im2col as im2col
+from minidl.kernels.portable.layer_norm import layer_norm as layer_norm
+from minidl.kernels.portable.layer_norm import layer_norm_grad as layer_norm_grad
 from minidl.kernels.portable.linalg import matmul as matmul
+from minidl.kernels.portable.updates import adam_update as adam_update
+from minidl.kernels.portable.updates import sgd_update as sgd_update
