@@ -21,6 +21,9 @@ from minidl.teaching.tracing import Traced
 FOLDED = ("setup", "figure")
 """Tags of cells whose code the page shows on request."""
 
+ROOM = 1_600_000
+"""Characters of traces, as JSON of the engine, for other values of the knobs; on the page they take about a half."""
+
 
 def page(lesson: Lesson, ways: str = "", progress: Callable[[str], None] = lambda text: None) -> str:
     """Run a lesson, and make its page.
@@ -33,9 +36,28 @@ def page(lesson: Lesson, ways: str = "", progress: Callable[[str], None] = lambd
     progress(lesson.id)
     default = run(lesson)
     groups = variants(lesson, default, lambda text: progress(f"{lesson.id}: {text}"))
-    body = _body(default, ways) + _variants(default, groups)
+    traces = Traces(default)
+    body = _body(default, ways) + _variants(default, groups, traces)
     title = {lang: f"{lesson.id} · {lesson.title[lang]}" for lang in LANGUAGES}
-    return player.page_html(title=title, body=dressed(body), traces=[item.trace for item in default.items(Traced)])
+    return player.page_html(title=title, body=dressed(body), traces=traces.kept)
+
+
+class Traces:
+    """The traces that a page carries: those of the default run, then others while there is room."""
+
+    def __init__(self, default: Run) -> None:
+        self.kept = [item.trace for item in default.items(Traced)]
+        self._numbers = {json.dumps(trace.to_json()): i for i, trace in enumerate(self.kept)}
+        self._room = ROOM
+
+    def number(self, trace: player.Trace) -> int | None:
+        """The place of a trace on the page; None if there is no more room for it."""
+        text = json.dumps(trace.to_json())
+        if text not in self._numbers and len(text) <= self._room:
+            self._room -= len(text)
+            self._numbers[text] = len(self.kept)
+            self.kept.append(trace)
+        return self._numbers.get(text)
 
 
 def dressed(body: str) -> str:
@@ -63,7 +85,7 @@ def _body(default: Run, ways: str) -> str:
                 continue
             if isinstance(item, Traced):
                 stale = f'<p class="stale" data-of="{i}.{k}" hidden>{both("trace.default")}</p>'
-                mounted = f'<div class="player" data-trace="{traces}"></div>'
+                mounted = f'<div class="player" data-trace="{traces}" data-of="{i}.{k}"></div>'
                 shown.append(f'<div class="recording">{item.html()}{stale}{mounted}</div>')
                 traces += 1
             else:
@@ -108,22 +130,24 @@ def _source(function: Callable[..., object]) -> str:
     return inspect.cleandoc("\n" + inspect.getsource(function)) + "\n"
 
 
-def _variants(default: Run, groups: list[Group]) -> str:
+def _variants(default: Run, groups: list[Group], traces: Traces) -> str:
     """The pieces of the page that change with a knob, as data for its script."""
     if not groups:
         return ""
-    base = _pieces(default)
+    base, recorded = _pieces(default), _recorded(default)
     table = []
     for group in groups:
-        pieces = [_pieces(each) for each in group.runs.values()]
+        runs = list(group.runs.values())
+        pieces, others = [_pieces(each) for each in runs], [_recorded(each) for each in runs]
         changing = [name for name in base if any(each[name] != base[name] for each in pieces)]
-        traces = [name for name in base if name in _traces(default) and name in changing]
+        numbers = {name: [traces.number(each[name]) for each in others] for name in recorded}
+        own = {name: traces.number(trace) for name, trace in recorded.items()}
         table.append(
             {
                 "knobs": [knob.name for knob in group.knobs],
                 "variants": {",".join(map(str, at)): i for i, at in enumerate(group.runs)},
-                "slots": {name: _distinct([each[name] for each in pieces]) for name in changing if name not in traces},
-                "traces": traces,
+                "slots": {name: _distinct([each[name] for each in pieces]) for name in changing},
+                "traces": {name: [own[name], found] for name, found in numbers.items() if set(found) != {own[name]}},
             }
         )
     data = json.dumps({"groups": table}, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
@@ -137,22 +161,21 @@ def _distinct(pieces: list[str]) -> list[Any]:
 
 
 def _pieces(each: Run) -> dict[str, str]:
-    """HTML by slot; of a trace a piece that tells whether it differs."""
+    """The HTML that a knob may change, by slot."""
     found = {}
     for i, outcome in enumerate(each.outcomes):
         if isinstance(outcome.cell, TextCell):
             found[str(i)] = _text(outcome)
         for k, item in enumerate(outcome.items):
-            if isinstance(item, Traced):
-                found[f"{i}.{k}"] = json.dumps(item.trace.to_json(), ensure_ascii=False)
-            elif not isinstance(item, Knob):
+            if not isinstance(item, Knob | Traced):
                 found[f"{i}.{k}"] = item.html()
     return found
 
 
-def _traces(each: Run) -> set[str]:
+def _recorded(each: Run) -> dict[str, player.Trace]:
+    """The traces by slot."""
     return {
-        f"{i}.{k}"
+        f"{i}.{k}": item.trace
         for i, outcome in enumerate(each.outcomes)
         for k, item in enumerate(outcome.items)
         if isinstance(item, Traced)

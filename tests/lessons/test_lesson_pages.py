@@ -141,6 +141,22 @@ def test_knobs_move_what_depends_on_them_and_move_it_back(lesson: Lesson, opened
         assert opened.evaluate(read) == before, f"the knob {name} does not lead back"
 
 
+@pytest.mark.parametrize("lesson", [library.lesson("L01")], ids=["L01"])
+def test_the_player_follows_the_knobs(lesson: Lesson, opened: Any) -> None:
+    """At the step where the reader is, the formula has the other numbers in it."""
+    player = opened.locator(".player").first
+    player.locator("input[type=number]").fill("4")
+    player.locator("input[type=number]").press("Enter")
+    assert "36" in player.inner_text()  # (3·(−2) + 1 − 1)²
+    turn = """place => { const w = document.querySelector('[data-knob="w"]'); w.value = place; w.dispatchEvent(new Event("input")); }"""
+    opened.evaluate(turn, "4")
+    assert "144" in player.inner_text()  # (3·4 + 1 − 1)²
+    assert player.locator("input[type=number]").input_value() == "4"
+    assert not opened.locator(".stale").first.is_visible()
+    opened.evaluate(turn, "1")
+    assert "36" in player.inner_text()
+
+
 def test_the_index_leads_to_every_lesson_by_number_and_by_document() -> None:
     index = site.index(LESSONS)
     for lesson in LESSONS:

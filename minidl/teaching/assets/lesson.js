@@ -22,9 +22,12 @@
       const place = slot(name);
       if (place.innerHTML !== html) place.innerHTML = html;
     }
-    document.querySelectorAll(".stale").forEach((note) => {
-      if (group.traces.includes(note.dataset.of)) note.hidden = variant === undefined;
-    });
+    for (const [name, [own, others]] of Object.entries(group.traces)) {
+      const found = variant === undefined ? own : others[variant];
+      document.querySelector('.stale[data-of="' + name + '"]').hidden = found !== null;
+      const place = document.querySelector('.player[data-of="' + name + '"]');
+      place.dispatchEvent(new CustomEvent("trace", { detail: found === null ? own : found }));
+    }
   }
   data.groups.forEach((group) => controls(group).forEach((control) => control.addEventListener("input", () => apply(group))));
 })();
