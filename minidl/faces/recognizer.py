@@ -15,6 +15,8 @@ from minidl.faces import metrics
 from minidl.faces.calibration import Calibration
 from minidl.faces.classical import Eigenfaces, Fisherfaces
 from minidl.faces.errors import BadDataset, BadImage, BadModelFile, FaceError, NotFitted
+from minidl.faces.explain import Explanation, explain_face
+from minidl.faces.expression import ExpressionClassifier
 from minidl.faces.gallery import Gallery
 from minidl.faces.identification import Identifier
 from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
@@ -22,6 +24,7 @@ from minidl.faces.losses import LOSSES
 from minidl.faces.model_file import read_model, write_model
 from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
 from minidl.faces.patterns import LocalBinaryPatterns
+from minidl.faces.probes import Picture, one_face
 from minidl.faces.purposes import PURPOSES, with_loss
 from minidl.optim import History
 
@@ -100,6 +103,7 @@ class FaceRecognizer(Identifier):
         self._classifier: Classifier | None = None
         self._calibration: Calibration | None = None
         self._fingerprint: str | None = None
+        self.expressions: ExpressionClassifier | None = None
         self._new_classifier()  # says now, not after the data was read, what is wrong
         self._own_gallery = gallery is None
         self._gallery = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
@@ -262,6 +266,57 @@ class FaceRecognizer(Identifier):
             people=[self._people[code] for code in found.people],
         )
 
+    def explain(self, image: Picture, method: str = "occlusion", person: Hashable = None) -> Explanation:
+        """Which pixels speak for a face being a person.
+
+        Arguments:
+            image: a face of the recognizer's size, or a photograph with a face in it.
+            method: one of `explain.METHODS`; "occlusion" works for every model.
+            person: of the training; by default who the face is taken for.
+
+        Raises:
+            NotFitted, BadImage: as `predict`.
+            BadDataset: there is no such person.
+            FaceError: there is no such method, or not for this model.
+        """
+        classifier, face = self._fitted, one_face(image, self.image_size)
+        grey = grey_images(face[None], self.image_size)
+        if person is None:
+            code = int(classifier.predict(grey)[0])
+        else:
+            code = int(codes_of([person], {name: k for k, name in enumerate(self._people)})[0])
+        known, shown = classifier.gallery
+        return explain_face(classifier, grey[0], code, known[shown == code], self._people[code], method)
+
+    def fit_expression(
+        self,
+        images: Array,
+        labels: Iterable[Hashable],
+        people: Iterable[Hashable] | None = None,
+        epochs: int | None = None,
+        augment: bool = True,
+        validation: float = 0.1,
+        progress: bool = True,
+    ) -> Self:
+        """Learn to name expressions; who is who is not touched. See `ExpressionClassifier.fit`."""
+        made = ExpressionClassifier(self.device, self.seed)
+        self.expressions = made.fit(images, labels, people, epochs, augment, validation, progress)
+        return self
+
+    def expression(self, image: Picture) -> dict[str, float]:
+        """How likely each expression is, the likeliest first.
+
+        Arguments:
+            image: a face of the size that expressions were learned from, or of the recognizer's, or a photograph.
+
+        Raises:
+            NotFitted: `fit_expression` was not called.
+            BadImage, NoFaceFound: the picture shows no face.
+        """
+        if self.expressions is None:
+            raise NotFitted("no expressions were learned yet: call fit_expression(images, labels) first")
+        return self.expressions.name(image, self.image_size)
+
     # ── storing ───────────────────────────────────────────────────────────────────────────────
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -294,7 +349,11 @@ class FaceRecognizer(Identifier):
             "calibration": None if self._calibration is None else self._calibration.to_dict(),
         }
         about["enrolled"], enrolled = self._people_to_save()
-        write_model(path, about, {**classifier.state(), **enrolled})
+        arrays = {**classifier.state(), **enrolled}
+        if self.expressions is not None:
+            about["expressions"], learned = self.expressions.state()
+            arrays |= {f"expression.{key}": x for key, x in learned.items()}
+        write_model(path, about, arrays)
 
     @classmethod
     def load(
@@ -327,6 +386,9 @@ class FaceRecognizer(Identifier):
                 if not np.isin(arrays["labels"], range(len(people))).all():
                     raise BadModelFile(f"this {made.model} model is damaged: it shows people it does not name")
             made._people = people
+            if (expressions := about.get("expressions")) is not None:
+                learned = {key[11:]: x for key, x in arrays.items() if key.startswith("expression.")}
+                made.expressions = ExpressionClassifier(device, made.seed).restore(expressions, learned)
             if (calibration := about.get("calibration")) is not None:
                 made._calibration = Calibration.from_dict(calibration)
             if made._own_gallery:
