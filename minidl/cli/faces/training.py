@@ -10,6 +10,8 @@ from typing import Any
 
 from minidl.cli.faces.options import DATA, add_command, positive, show_progress, writable
 from minidl.faces import FaceRecognizer, datasets
+from minidl.faces.losses import LOSSES
+from minidl.faces.purposes import PURPOSES
 from minidl.faces.recognizer import MODELS
 
 
@@ -19,6 +21,8 @@ def add_to(actions: Any) -> None:
     train.add_argument("data", help=DATA)
     train.add_argument("--out", type=Path, default=Path("faces.minidl"), help="where the model goes")
     train.add_argument("--model", default="cnn", help=f"one of {', '.join(MODELS)} (default: cnn)")
+    train.add_argument("--purpose", default="identification", choices=list(PURPOSES), help="what a network is for")
+    train.add_argument("--loss", choices=list(LOSSES), help="what a network is trained by; its recipe's own by default")
     train.add_argument("--epochs", type=positive, help="passes over the images; the model's own recipe by default")
     train.add_argument("--no-augment", action="store_true", help="show the network only the images as they are")
     train.set_defaults(run=run_train)
@@ -34,7 +38,12 @@ def run_train(options: argparse.Namespace) -> int:
     writable(options.out)
     data = datasets.load(options.data)
     recognizer = FaceRecognizer(
-        options.model, image_size=data.images.shape[1:3], device=options.device, seed=options.seed
+        options.model,
+        image_size=data.images.shape[1:3],
+        device=options.device,
+        seed=options.seed,
+        purpose=options.purpose,
+        loss=options.loss,
     )
     started = time.perf_counter()
     progress, augment = show_progress(options), not options.no_augment
