@@ -1,7 +1,8 @@
-"""What a kernel must not take as fixed while a graph is captured: numbers that are others each time the graph runs.
+"""What must not stand still while a captured graph runs again.
 
-A captured graph repeats its launches with the arguments they had. A step number or a random stream that shall go on
-lies in the memory of the GPU, and the graph itself counts it on. `Capture` holds these numbers while a graph is made.
+A captured graph repeats its launches with the arguments they had. The random numbers of dropout shall go on all the
+same: they depend on how often the graph has run, a number in the memory of the GPU that the graph itself counts on.
+Numbers that the host counts, such as an optimizer's step, cannot be captured, and are refused.
 """
 
 from __future__ import annotations
@@ -16,68 +17,47 @@ import numpy as np
 from minidl.backend import Array
 from minidl.kernels.gpu.launcher import Kernel
 
-_COUNT_ON = Kernel("optimizers.cu", "count_on", ("long long", "unsigned long long"))
+_COUNT_ON = Kernel("capture.cu", "count_on", ("unsigned long long",))
 _local = threading.local()
 
 
-class Capture:
-    """The numbers that a graph counts on.
+@contextmanager
+def capturing(xp: Any) -> Iterator[Array]:
+    """Let kernels that this thread starts inside the `with` block know that they are captured.
 
     Arguments:
         xp: the library of arrays.
+
+    Yields:
+        How often the graph has run, a uint64 on the GPU; `count_on` it at the end of what is captured.
     """
-
-    def __init__(self, xp: Any) -> None:
-        self.xp = xp
-        self.replays: Array = xp.zeros((), np.uint64)
-        self.steps: dict[int, Array] = {}
-        self.spare = [xp.zeros((), np.int64) for _ in range(64)]  # made before: no memory is set while capturing
-
-    def counter(self, step: int) -> Array:
-        """A step number on the GPU that starts at `step`, once for all that ask with the same."""
-        if step not in self.steps:
-            if not self.spare:
-                raise RuntimeError("cuda.graph: a step counts at more than 64 different numbers")
-            self.steps[step] = self.spare.pop()
-        return self.steps[step]
-
-    def start(self) -> None:
-        """Set the numbers to where they start, before the first run."""
-        for step, number in self.steps.items():
-            number.fill(step)
-
-    def count_on(self) -> None:
-        """Count every number on; called at the end of what is captured."""
-        for number in (self.replays, *self.steps.values()):
-            _COUNT_ON((number.dtype,), (1,), (1,), number)
-
-
-@contextmanager
-def capturing(capture: Capture) -> Iterator[Capture]:
-    """Let kernels that this thread starts inside the `with` block take their numbers from the capture."""
-    _local.capture = capture
+    replays: Array = xp.zeros((), np.uint64)
+    _local.replays = replays
     try:
-        yield capture
+        yield replays
     finally:
-        _local.capture = None
+        _local.replays = None
 
 
-def current_capture() -> Capture | None:
-    """The capture in force in this thread, or None."""
-    capture: Capture | None = getattr(_local, "capture", None)
-    return capture
-
-
-def counter(xp: Any, step: int) -> Array:
-    """A step number on the GPU."""
-    capture = current_capture()
-    if capture is not None:
-        return capture.counter(step)
-    number: Array = xp.full((), step, np.int64)
-    return number
+def count_on(replays: Array) -> None:
+    """Add 1 on the GPU."""
+    _COUNT_ON((replays.dtype,), (1,), (1,), replays)
 
 
 def current_replay() -> Array | None:
     """How often the graph that is being captured has run, on the GPU; None where none is captured."""
-    capture = current_capture()
-    return None if capture is None else capture.replays
+    replays: Array | None = getattr(_local, "replays", None)
+    return replays
+
+
+def forbid_while_capturing(what: str) -> None:
+    """Refuse to capture a number that the host counts.
+
+    Raises:
+        RuntimeError: a graph is being captured.
+    """
+    if current_replay() is not None:
+        raise RuntimeError(
+            f"cuda.graph: {what} would stand still in a captured graph; leave optimizer.step() out of the function and "
+            f"pass the optimizer to cuda.graph, which steps it after every run"
+        )

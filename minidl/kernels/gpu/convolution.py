@@ -10,8 +10,9 @@ import numpy as np
 from minidl.backend import Array, array_module
 from minidl.kernels import portable
 from minidl.kernels.geometry import Convolution, Padding, Pair, check_gy, convolution
-from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, ready, spread
+from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, ready
 from minidl.kernels.gpu.precision import wants_tensor_cores
+from minidl.kernels.gpu.slices import add_slices
 
 
 def _is_used(dtype: str, tile: str, pooled: str) -> bool:
@@ -26,7 +27,6 @@ _CORRELATE = Kernel(
 )
 _TENSOR_CORES = Kernel("correlate_tensor_cores.cu", "correlate_tensor_cores", ("float", "__half"))
 _WEIGHT_GRADIENT = Kernel("weight_gradient.cu", "weight_gradient", FLOATS)
-_ADD_SLICES = Kernel("weight_gradient.cu", "add_slices", FLOATS)
 
 # Blocks that keep a large GPU busy; a weight gradient is cut into slices until there are about as many. It does not
 # ask the GPU, so that the order of a sum, and with it the result, is the same on all of them.
@@ -181,6 +181,4 @@ def conv2d_weight_grad(
         (dtype,), (*tiles, s.G * slices), (256,), ready(x, dtype), ready(gy, dtype), parts, s.windows, s.N, s.G,
         s.C // s.G, M, slices, slice_,
     )  # fmt: skip
-    gw: Array = xp.empty(w_shape, dtype)
-    _ADD_SLICES((dtype,), *spread(gw.size), parts, gw, slices, gw.size)
-    return gw
+    return add_slices(parts, xp.empty(w_shape, dtype))

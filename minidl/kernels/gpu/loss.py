@@ -5,29 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from minidl.backend import Array, array_module
-from minidl.kernels.gpu.launcher import FLOATS, Kernel, ready
+from minidl.kernels import portable
+from minidl.kernels.gpu.launcher import FLOATS, Kernel, Sizes, is_float, ready
 from minidl.kernels.gpu.pooling import wide
 
 _LOSS = Kernel("softmax_cross_entropy.cu", "softmax_cross_entropy", FLOATS)
+_GRADIENT = Kernel("softmax_cross_entropy.cu", "softmax_cross_entropy_gradient", FLOATS)
 
 
-def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
-    """The losses −ln softmax(x)_c of rows of scores with their labels c, and their gradient, softmax(x) − [k = c].
-
-    Arguments:
-        x: (N, K), floating. labels: (N,), integers in [0, K).
-
-    Returns:
-        losses (N,), float32 for float16, and gx (N, K), in the dtype of x.
-    """
+def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """See `reference.softmax_cross_entropy`; a label that is no class gives nan."""
+    if not is_float(x.dtype):
+        return portable.softmax_cross_entropy(x, labels)
     xp, (N, K) = array_module(x), x.shape
-    losses: Array = xp.empty(N, wide(x.dtype))
-    gx: Array = xp.empty(x.shape, x.dtype)
-    _LOSS((x.dtype,), (min(N, 1 << 20),), (128,), ready(x), ready(labels, np.dtype(np.int64)), losses, gx, N, K)
-    return losses, gx
+    y, shift, total = (xp.empty(N, dtype) for dtype in (wide(x.dtype), x.dtype, wide(x.dtype)))
+    _LOSS((x.dtype,), *_rows(N), ready(x), ready(labels, np.dtype(np.int64)), y, shift, total, N, K)
+    return y, shift, total
 
 
-def softmax_cross_entropy_grad(gy: Array, x: Array, labels: Array, unit: Array) -> Array:
-    """The gradient of x for that of the losses, gy (N,); `unit` is what `softmax_cross_entropy` kept, for gy = 1."""
-    gx: Array = unit * gy.astype(unit.dtype, copy=False)[:, None]
+def softmax_cross_entropy_grad(gy: Array, x: Array, labels: Array, shift: Array, total: Array) -> Array:
+    """See `reference.softmax_cross_entropy_grad`."""
+    if not is_float(x.dtype):
+        return portable.softmax_cross_entropy_grad(gy, x, labels, shift, total)
+    N, K = x.shape
+    gx: Array = array_module(x).empty(x.shape, x.dtype)
+    given = ready(gy, x.dtype), ready(x), ready(labels, np.dtype(np.int64)), ready(shift), ready(total)
+    _GRADIENT((x.dtype,), *_rows(N), *given, gx, N, K)
     return gx
+
+
+def _rows(N: int) -> tuple[Sizes, Sizes]:
+    return (min(N, 1 << 20),), (128,)

@@ -1,9 +1,8 @@
-"""Batch, layer, group and instance normalization: `batch_norm.cu` and `layer_norm.cu`."""
+"""Batch normalization: `batch_norm.cu`."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +16,6 @@ _GRADIENTS = Kernel("batch_norm.cu", "channel_gradients", FLOATS)
 _ADD = Kernel("batch_norm.cu", "add_stretches", FLOATS)
 _NORMALIZE = Kernel("batch_norm.cu", "normalize", FLOATS)
 _NORMALIZE_GRADIENT = Kernel("batch_norm.cu", "normalize_gradient", FLOATS)
-_STANDARDIZE = Kernel("layer_norm.cu", "standardize", FLOATS)
-_STANDARDIZE_GRADIENT = Kernel("layer_norm.cu", "standardize_gradient", FLOATS)
 
 # Numbers of a channel that one block adds up. Not chosen by the GPU: the order of a sum shall be the same on all.
 _STRETCH = 8192
@@ -86,41 +83,3 @@ def batch_norm_grad(gy: Array, x: Array, w: Array | None, mean: Array, inv_std: 
 
 def _as_x(parameter: Array | None, x: Array) -> Array | None:
     return None if parameter is None else ready(parameter, x.dtype)
-
-
-def standardize(x: Array, eps: float) -> tuple[Array, Array]:
-    """Each row of x brought to mean 0 and variance 1: y = (x − μ)/√(σ² + ε).
-
-    Arguments:
-        x: (…, M), floating. eps: added to the variance.
-
-    Returns:
-        y (…, M) and 1/√(σ² + ε) (…, 1), in the dtype of x.
-    """
-    xp, (*lead, M) = array_module(x), x.shape
-    y, inv_std = xp.empty(x.shape, x.dtype), xp.empty((*lead, 1), x.dtype)
-    rows = math.prod(lead)
-    _STANDARDIZE((x.dtype,), *_rows(rows, M), ready(x), y, inv_std, rows, M, eps)
-    return y, inv_std
-
-
-def standardize_grad(gy: Array, y: Array, inv_std: Array) -> Array:
-    """The gradient of `standardize`: gx = inv_std·(gy − Σgy/M − y·Σ(gy·y)/M).
-
-    Arguments:
-        gy: (…, M). y, inv_std: as `standardize` returned them.
-
-    Returns:
-        gx (…, M), in the dtype of y.
-    """
-    *lead, M = y.shape
-    gx: Any = array_module(y).empty(y.shape, y.dtype)
-    rows = math.prod(lead)
-    arrays = ready(gy, y.dtype), ready(y), ready(inv_std)
-    _STANDARDIZE_GRADIENT((y.dtype,), *_rows(rows, M), *arrays, gx, rows, M)
-    result: Array = gx
-    return result
-
-
-def _rows(rows: int, M: int) -> tuple[Sizes, Sizes]:
-    return (min(rows, 1 << 20) if M else 0,), (128,)

@@ -70,13 +70,3 @@ __global__ void __launch_bounds__(256) weight_gradient(const T* __restrict__ x, 
             if (m < M && k < K) parts[(((long long)number * G + group) * M + m) * K + k] = sums[i][j];
         }
 }
-
-// y[i] = Σ_s parts[s, i], one thread a sum.
-template <typename T>
-__global__ void add_slices(const wide<T>* __restrict__ parts, T* __restrict__ y, int slices, long long count) {
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += (long long)gridDim.x * blockDim.x) {
-        wide<T> sum = 0;
-        for (int s = 0; s < slices; s++) sum += parts[s * count + i];
-        y[i] = T(sum);
-    }
-}
