@@ -37,6 +37,9 @@ WORDS = {
 }
 """Of every verdict its sign, so that colour is never alone, and its name in both languages."""
 
+WIDE = 40
+"""A formula of more letters may need to be scrolled on a narrow page."""
+
 _SAYS = {
     "document": ("文档", "the document"),
     "about": (
@@ -179,7 +182,8 @@ def _row(row: Erratum, pages: dict[str, Lesson]) -> str:
     correction = "".join(
         f'<p class="correction" lang="{language}">{_marked(getattr(row, language))}</p>' for language in LANGUAGES
     )
-    see = "".join(f"<li>{_pointer(pointer, pages)}</li>" for pointer in row.see)
+    named_by = [lesson.id for lesson in pages.values() if row.id in lesson.errata and lesson.id not in row.see]
+    see = "".join(f"<li>{_pointer(pointer, pages)}</li>" for pointer in [*named_by, *row.see])
     return (
         f'<div class="erratum v-{row.verdict}" id="{row.id}" data-verdict="{row.verdict}">'
         f'<header>{_verdict(row.verdict)}<span class="lines">{_say("line", lines=row.lines)}</span>'
@@ -210,14 +214,16 @@ def _is_program(pointer: str) -> bool:
 
 def _marked(text: str) -> str:
     """A text with its formulas as MathML and its code as code."""
-    shown = {
-        "text": html.escape,
-        "code": lambda code: f"<code>{html.escape(code)}</code>",
-        "formula": lambda latex: (
-            f'<span class="wide" tabindex="0">{mathml(latex)}</span>' if len(latex) > 40 else mathml(latex)
-        ),
-    }
-    return "".join(shown[kind](content) for kind, content in pieces(text))
+    return "".join(_piece(kind, content) for kind, content in pieces(text))
+
+
+def _piece(kind: str, content: str) -> str:
+    if kind == "code":
+        return f"<code>{html.escape(content)}</code>"
+    if kind == "text":
+        return html.escape(content)
+    formula = mathml(content)
+    return f'<span class="wide" tabindex="0">{formula}</span>' if len(content) > WIDE else formula
 
 
 def _sign(verdict: str) -> str:

@@ -163,6 +163,9 @@ def read_errata(path: Path) -> tuple[tuple[Document, ...], tuple[Erratum, ...]]:
     unknown = set(content) - {"document", "erratum"}
     if unknown:
         raise LessonError(f"{path.name}: unknown table {sorted(unknown)[0]!r}, expected document and erratum")
+    for name, tables in content.items():
+        if not (isinstance(tables, list) and all(isinstance(table, dict) for table in tables)):
+            raise LessonError(f"{path.name}: {name} must be tables, each under [[{name}]]")
     documents = tuple([_document(table) for table in content.get("document", [])])
     rows = [_erratum(table) for table in content.get("erratum", [])]
     for what, ids in (("document", [d.id for d in documents]), ("erratum", [row.id for row in rows])):

@@ -162,6 +162,9 @@ def test_other_faults(tmp_path: Path) -> None:
         read_errata(written(tmp_path, {}, see='["the GRU lesson"]'))
     with pytest.raises(LessonError, match="does not exist"):
         read_errata(tmp_path / "nothing.toml")
+    (tmp_path / "flat.toml").write_text("erratum = 3\n")
+    with pytest.raises(LessonError, match="must be tables"):
+        read_errata(tmp_path / "flat.toml")
     (tmp_path / "broken.toml").write_text("[[erratum]\n")
     with pytest.raises(LessonError, match="is not TOML"):
         read_errata(tmp_path / "broken.toml")
