@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         code: int = options.run(options)
         if sys.stdout is not None:  # it is None where the shell closed it
             sys.stdout.flush()

@@ -202,6 +202,9 @@ class FaceRecognizer(Identifier):
             key: x for key, x in arrays.items() if key not in {"gallery", "labels"} and key[:8] != "gallery."
         }
 
+    def _training_embeddings(self) -> NDArray[np.float32]:
+        return self._fitted.gallery[0]
+
     def fingerprint(self) -> str:
         """The same for recognizers whose embeddings can be compared: a hash of everything that was learned."""
         if self._fingerprint is None:

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from minidl.cli.faces.known import beside
 from minidl.cli.faces.options import DATA, add_command, positive, show_progress, writable
 from minidl.faces import FaceRecognizer, datasets
+from minidl.faces.errors import BadGallery
 from minidl.faces.losses import LOSSES
 from minidl.faces.purposes import PURPOSES
 from minidl.faces.recognizer import MODELS
@@ -36,6 +38,11 @@ def add_to(actions: Any) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """Fit a model on a data set and save it."""
     writable(options.out)
+    if (gallery := beside(options.out)).exists():
+        raise BadGallery(
+            f"{gallery} holds people that only the model which is {options.out} now can recognize: give another --out, "
+            f"or delete {gallery} first"
+        )
     data = datasets.load(options.data)
     recognizer = FaceRecognizer(
         options.model,
