@@ -24,7 +24,7 @@ ACCENT = re.compile(r"\\(tilde|hat|bar|dot)\s*(?:\{(\w)\}|(\w))")
 def plain(name: str) -> str:
     r"""A symbol in LaTeX as a terminal can print it.
 
-    >>> plain(r"\\partial L/\\partial W_{hh}")
+    >>> plain(r"\partial L/\partial W_{hh}")
     '∂L/∂W_hh'
     """
     name = ACCENT.sub(lambda match: (match[2] or match[3]) + ACCENTS[match[1]], name)

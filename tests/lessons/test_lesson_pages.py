@@ -148,7 +148,11 @@ def test_the_player_follows_the_knobs(lesson: Lesson, opened: Any) -> None:
     player.locator("input[type=number]").fill("4")
     player.locator("input[type=number]").press("Enter")
     assert "36" in player.inner_text()  # (3·(−2) + 1 − 1)²
-    turn = """place => { const w = document.querySelector('[data-knob="w"]'); w.value = place; w.dispatchEvent(new Event("input")); }"""
+    turn = """place => {
+        const w = document.querySelector('[data-knob="w"]');
+        w.value = place;
+        w.dispatchEvent(new Event("input"));
+    }"""
     opened.evaluate(turn, "4")
     assert "144" in player.inner_text()  # (3·4 + 1 − 1)²
     assert player.locator("input[type=number]").input_value() == "4"

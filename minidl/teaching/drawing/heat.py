@@ -15,6 +15,7 @@ from minidl.teaching.drawing.canvas import Canvas, Drawing
 from minidl.teaching.values import aligned, array_of, number
 
 LARGEST = 48
+TINTS = 12
 
 
 def heat(
@@ -31,10 +32,13 @@ def heat(
     array = _sampled(array_of(matrix).astype(float))
     R, C = array.shape
     numbers = R <= 10 and C <= 10
-    size = (46.0 if numbers else max(8.0, 420.0 / max(R, C)), 30.0 if numbers else max(8.0, 420.0 / max(R, C)))
+    size = (46.0, 30.0) if numbers else (max(8.0, 420 // max(R, C)),) * 2
     left, top = (44.0 if rows else 6.0), 24.0 if name or columns else 6.0
     canvas = Canvas(left + C * size[0] + 6, top + R * size[1] + 6)
-    _matrix(canvas, array, left, top, size, digits if numbers else None)
+    if numbers:
+        _matrix(canvas, array, left, top, size, digits)
+    else:
+        _tints(canvas, array, left, top, size[0])
     if name and not columns:
         canvas.symbol(left, 16, name, "start")
     for i, label in enumerate(rows or []):
@@ -75,7 +79,7 @@ def image(pixels: Any, name: str = "", *, low: float | None = None, high: float 
     step = max(1, H // 24, W // 48)
     grey = levels.mean(axis=0)[:: 2 * step, ::step]
     text = "\n".join("  " + "".join(shades[round(4 * v / 255)] for v in row) for row in grey.tolist())
-    return canvas.drawing((f"{symbols.plain(name)}\n" if name else "") + text)
+    return canvas.drawing(f"{symbols.plain(name)} ({H}×{W})\n{text}")
 
 
 def png(levels: Array) -> bytes:
@@ -137,6 +141,21 @@ def _matrix(
             if digits is not None:
                 shown = number(value) if float(value).is_integer() else number(value, f".{digits}f")
                 canvas.symbol(x + size[0] / 2, y + size[1] / 2 + 4, shown, css="digits", size=12)
+
+
+def _tints(canvas: Canvas, array: Array, left: float, top: float, size: float) -> None:
+    """Many cells without numbers: one path for all cells of one tint."""
+    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0)) or 1.0
+    levels = np.nan_to_num(array / largest * TINTS, posinf=TINTS, neginf=-TINTS).round().astype(int)
+    for level in sorted(set(levels.ravel().tolist()) - {0}):
+        cells = "".join(
+            f"M{left + j * size:.0f} {top + i * size:.0f}h{size:.0f}v{size:.0f}h-{size:.0f}z"
+            for i, j in np.argwhere(levels == level).tolist()
+        )
+        sign = "plus" if level > 0 else "minus"
+        canvas.raw(f'<path d="{cells}" class="cell {sign} bare" style="--share:{abs(level) / TINTS:.2f}"/>')
+    R, C = array.shape
+    canvas.rect(left, top, C * size, R * size, "frame thin")
 
 
 def _sampled(array: Array) -> Array:
