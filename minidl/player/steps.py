@@ -19,12 +19,13 @@ from minidl.player.snapshot import array_of, number
 from minidl.player.trace import Event, Trace
 
 Kind: TypeAlias = Literal["start", "forward", "backward", "update", "draw", "check", "note"]
+KINDS_OF_STEPS = ("start", "forward", "backward", "update", "draw", "check", "note")
 LEVELS = ("op", "layer", "time", "epoch")
 """How much one key press plays: an operation, all of a layer, a time step, an epoch."""
 
 ELEMENTS = 64
 """Of up to so many elements of an array the plugged formula is kept."""
-TEXT_LIMIT = 12_000
+TEXT_LIMIT = 8_000
 """Characters of JSON that the plugged formulas of one step may take; the first element is always kept."""
 
 

@@ -163,7 +163,8 @@ class TerminalPlayer:
 
     def print(self, text: str, style: str = "") -> None:
         """One line of text, in a style where there are colours."""
-        self.console.print(text, style=style or None, markup=False, highlight=False)
+        wrap = not self.console.is_terminal  # in a pipe a line is a line
+        self.console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=wrap)
 
     def show(self) -> None:
         """Print the step."""
