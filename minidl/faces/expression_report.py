@@ -81,7 +81,7 @@ def held_out(codes: Array, people: Array | None, share: float, seed: int) -> NDA
         seed: of the choice.
 
     Returns:
-        (n,) bool.
+        (n,) bool; False everywhere where each person alone has more than the share.
 
     Raises:
         BadDataset: an expression would be left without a training image.
