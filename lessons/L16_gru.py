@@ -176,19 +176,19 @@ picture(bars({r"\tilde h_{before}": survives, r"\tilde h_{004}": erased}, -1.0, 
 # ## 门怎样记住一件事
 #
 # 给一个单元敲一下（$x_1 = 1$），此后一片安静（$x_t = 0$），看记忆 $h_t$ 怎样消退。更新门的偏置 $b_z$ 越负，$z$ 越小，
-# 记忆每一步只丢掉 $z$ 这么多：
+# 记忆每一步只换掉 $z$ 这么多：
 #
-# %% [markdown] key="memory" lang="en" zh="03cb5a64"
+# %% [markdown] key="memory" lang="en" zh="88e83004"
 # ## How a gate remembers
 #
 # Strike a unit once ($x_1 = 1$), then leave it in silence ($x_t = 0$), and watch the memory $h_t$ fade. The more negative the bias
-# $b_z$ of the update gate, the smaller is $z$, and of the memory only a share $z$ is lost at every step:
+# $b_z$ of the update gate, the smaller is $z$, and of the memory only a share $z$ is replaced at every step:
 #
 # %%
 b_z = knob("b_z", -3.0, choices=[-6.0, -4.0, -3.0, -2.0, 0.0])
 
 
-def fading(bias, steps=30):
+def fading(bias, steps=31):
     h, heights = 1.0, []
     for _ in range(steps):
         heights.append(h)
@@ -199,7 +199,7 @@ def fading(bias, steps=30):
 
 picture(
     curves(
-        np.arange(30),
+        np.arange(31),
         {"b_z = 0": fading(0.0), f"b_z = {b_z:.0f}": fading(b_z)},
         x_name="t",
         y_name="h_t",
@@ -215,9 +215,9 @@ picture(
 #
 # 文章与 Chung 等人（2014）写 $h_t = (1-z)\odot h_{t-1} + z\odot\tilde h_t$，$z$ 大表示*写*；Cho 等人、PyTorch、Keras 写
 # $z\odot h_{t-1} + (1-z)\odot\tilde h_t$，$z$ 大表示*留*。都对，但搬运权重时必须把 $z$ 换成 $1-z$，也就是把 $W_z$ 与 $b_z$ 变号。
-# 下面把同样的权重装进 `nn.GRUCell`，三行结果应当与上面的 $h_t$ 相同：
+# 下面把同样的权重装进 `nn.GRUCell`，前两行应当等于上面的 $h_t$，第三行是先乘矩阵的那一种：
 #
-# %% [markdown] key="conventions" lang="en" zh="b56581e2"
+# %% [markdown] key="conventions" lang="en" zh="6b195bee"
 # After thirty steps ${{fading(b_z)[-1]:.4f}}$ is left; with $b_z=0$ it is ${{fading(0.0)[-1]:.1e}}$.
 #
 # ## Beware: there are two conventions for $z$
@@ -225,7 +225,7 @@ picture(
 # The document and Chung et al. (2014) write $h_t = (1-z)\odot h_{t-1} + z\odot\tilde h_t$, where a large $z$ means *write*; Cho et
 # al., PyTorch and Keras write $z\odot h_{t-1} + (1-z)\odot\tilde h_t$, where a large $z$ means *keep*. Both are right, but when weights move
 # from one to the other $z$ has to become $1-z$, that is $W_z$ and $b_z$ change their signs. Here the same weights go into
-# `nn.GRUCell`, and the results should be the $h_t$ from above:
+# `nn.GRUCell`: the first two results should be the $h_t$ from above, the third is the form that has the matrix first:
 #
 # %%
 def cell(reset, z_keeps, sign):

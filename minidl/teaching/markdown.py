@@ -21,6 +21,12 @@ def html(text: str) -> str:
     return rendered
 
 
+def inline(text: str) -> str:
+    """One line of Markdown as HTML, without a paragraph round it."""
+    rendered: str = _renderer().renderInline(text)
+    return rendered
+
+
 def joined(text: str) -> str:
     """Chinese paragraphs without the spaces that ends of lines would put between their characters."""
     return BROKEN_LINE.sub("", text)

@@ -9,6 +9,7 @@ from minidl import player
 from minidl.io.atomic import write_atomically
 from minidl.teaching import documents_page, library
 from minidl.teaching.library import Lesson
+from minidl.teaching.markdown import inline
 from minidl.teaching.page import dressed, page
 from minidl.teaching.percent import LANGUAGES
 from minidl.teaching.strings import both, label, spans
@@ -43,7 +44,7 @@ def index(found: list[Lesson]) -> str:
     parts = [f"<h1>{spans(title)}</h1>", f"<p>{both('page.about')}</p>", f"<h2>{both('page.index')}</h2>"]
     entries = "".join(
         f'<li><a href="{lesson.page}"><b>{lesson.id}</b> {spans(lesson.title)}</a>'
-        f'<div class="aim">{spans(lesson.aim)}</div></li>'
+        f'<div class="aim">{_aim(lesson)}</div></li>'
         for lesson in found
     )
     parts.append(f'<ul class="index">{entries}</ul><h2>{both("page.paths")}</h2>')
@@ -56,6 +57,10 @@ def index(found: list[Lesson]) -> str:
     parts.append(f'<p><a href="documents.html">{spans(documents_page.TITLE)}</a></p>')
     body = f'<article class="lesson">{"".join(parts)}</article>'
     return player.page_html(title=title, body=dressed(body), traces=[])
+
+
+def _aim(lesson: Lesson) -> str:
+    return "".join(f'<span lang="{language}">{inline(lesson.aim[language])}</span>' for language in LANGUAGES)
 
 
 def path(document: str, found: list[Lesson] | None = None) -> list[Lesson]:
