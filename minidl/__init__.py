@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 from minidl import amp as amp
 from minidl import autograd as autograd
+from minidl import cuda as cuda
 from minidl import memory as memory
 from minidl import nn as nn
 from minidl import optim as optim

@@ -58,6 +58,16 @@ def kernels_for(x: Any) -> ModuleType:
     return _room("cpu" if isinstance(x, np.ndarray | np.generic) else "gpu")
 
 
+def gpu_kernels() -> ModuleType:
+    """The room of CUDA kernels, also where no array says that it is meant."""
+    return _room("gpu")
+
+
+def may_wait(xp: Any) -> bool:
+    """Whether the host may read a result now: not while a graph is captured, where nothing has been computed yet."""
+    return xp is np or not xp.cuda.get_current_stream().is_capturing()
+
+
 def _room(name: str) -> ModuleType:
     room = _rooms.get(name)
     if room is None:

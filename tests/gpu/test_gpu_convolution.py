@@ -13,7 +13,7 @@ from rooms import Room, assert_close, reference
 
 from minidl.kernels import portable
 from minidl.kernels.gpu import convolution
-from minidl.kernels.gpu.precision import allow_tf32
+from minidl.kernels.precision import allow_tf32
 
 DTYPES = st.sampled_from(["float32", "float64", "float16"])
 FAST = settings(max_examples=25, deadline=None)

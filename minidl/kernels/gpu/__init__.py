@@ -21,6 +21,7 @@ from minidl.kernels.gpu.pooling import avg_pool2d_grad as avg_pool2d_grad
 from minidl.kernels.gpu.pooling import gather_windows as gather_windows
 from minidl.kernels.gpu.pooling import max_pool2d as max_pool2d
 from minidl.kernels.gpu.pooling import scatter_windows as scatter_windows
+from minidl.kernels.gpu.random import count_on as count_on
 from minidl.kernels.gpu.random import dropout_mask as dropout_mask
 from minidl.kernels.gpu.random import philox_words as philox_words
 from minidl.kernels.gpu.rectify import relu as relu

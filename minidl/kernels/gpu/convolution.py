@@ -11,8 +11,8 @@ from minidl.backend import Array, array_module
 from minidl.kernels import portable
 from minidl.kernels.geometry import Convolution, Padding, Pair, check_gy, convolution
 from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, ready
-from minidl.kernels.gpu.precision import wants_tensor_cores
 from minidl.kernels.gpu.slices import add_slices
+from minidl.kernels.precision import wants_tensor_cores
 
 
 def _is_used(dtype: str, tile: str, pooled: str) -> bool:

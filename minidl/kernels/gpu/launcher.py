@@ -213,11 +213,6 @@ def planes(count: int, size: int, threads: int = 256) -> tuple[Sizes, Sizes]:
     return (-(-size // threads), min(count, MOST_BLOCKS[1])), (threads,)
 
 
-def may_wait(xp: Any) -> bool:
-    """Whether the host may read a result now: not while a graph is captured, where nothing has been computed yet."""
-    return xp is np or not xp.cuda.get_current_stream().is_capturing()
-
-
 def resident(like: Array, array: Array) -> Array:
     """A small array of the host where `like` lives, copied once: a captured graph may not copy from the host."""
     xp = array_module(like)

@@ -9,8 +9,9 @@ import numpy as np
 from minidl.backend import Array, array_module
 from minidl.kernels import portable
 from minidl.kernels.geometry import Padding, Pair, Windows, check_gy, pool_windows, window_divisors
-from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, may_wait, planes, ready, resident
+from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, planes, ready, resident
 from minidl.kernels.portable.pooling import gather_windows as gather_windows
+from minidl.kernels.selection import may_wait
 
 _MAX = Kernel("pooling.cu", "max_pool", FLOATS)
 _SCATTER = Kernel("pooling.cu", "scatter_windows", FLOATS)

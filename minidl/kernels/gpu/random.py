@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array, array_module
-from minidl.kernels.gpu.capture import current_replay
+from minidl.kernels.capture import current_replay
 from minidl.kernels.gpu.launcher import FLOATS, Kernel, spread
 
 _MASK = Kernel("random.cu", "dropout_mask", FLOATS)
+_COUNT_ON = Kernel("capture.cu", "count_on", ("unsigned long long",))
 _WORDS = Kernel("random.cu", "philox_words", ("unsigned long long",))
 
 
@@ -37,3 +38,8 @@ def philox_words(counters: Array, key: int) -> Array:
     words: Array = array_module(counters).empty((len(counters), 4), np.uint32)
     _WORDS((counters.dtype,), *spread(len(counters)), counters, words, key, len(counters))
     return words
+
+
+def count_on(number: Array) -> None:
+    """Add 1 to a uint64 on the GPU: the last thing that a captured graph does (see `kernels.capture`)."""
+    _COUNT_ON((number.dtype,), (1,), (1,), number)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from minidl.backend import Array
 from minidl.kernels import portable
-from minidl.kernels.gpu.capture import forbid_while_capturing
+from minidl.kernels.capture import forbid_while_capturing
 from minidl.kernels.gpu.launcher import Kernel, ready, spread
 
 _SGD = Kernel("updates.cu", "sgd", ("float", "double"))

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidl.backend import Array
-from minidl.kernels.gpu.launcher import Kernel
 
-_COUNT_ON = Kernel("capture.cu", "count_on", ("unsigned long long",))
 _local = threading.local()
 
 
@@ -37,11 +35,6 @@ def capturing(xp: Any) -> Iterator[Array]:
         yield replays
     finally:
         _local.replays = None
-
-
-def count_on(replays: Array) -> None:
-    """Add 1 on the GPU."""
-    _COUNT_ON((replays.dtype,), (1,), (1,), replays)
 
 
 def current_replay() -> Array | None:

@@ -1,0 +1,207 @@
+"""The GPU: what there is, how much of its memory is used, and training steps captured as graphs.
+
+Every function says in one sentence what is missing where there is no GPU; `is_available` and `device_count` just say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from minidl.autograd.variable import Variable
+from minidl.backend import Array, cuda_is_available, module_for
+from minidl.kernels.capture import capturing
+from minidl.kernels.precision import allow_tf32 as allow_tf32
+from minidl.kernels.precision import tf32_is_allowed as tf32_is_allowed
+from minidl.kernels.selection import gpu_kernels
+
+if TYPE_CHECKING:
+    from minidl.tensor import Tensor
+
+WARM_UP = 3
+"""How often a step runs before it is captured: kernels are compiled then, and memory is taken from the device."""
+
+
+def is_available() -> bool:
+    """True when CuPy is installed and sees at least one GPU."""
+    return cuda_is_available()
+
+
+def device_count() -> int:
+    """How many GPUs there are; 0 without CuPy or a driver."""
+    return int(module_for("cuda").cuda.runtime.getDeviceCount()) if cuda_is_available() else 0
+
+
+def current_device() -> int:
+    """The number of the GPU that new arrays lie on."""
+    return int(module_for("cuda").cuda.Device().id)
+
+
+def device_name(device: int | None = None) -> str:
+    """What the maker calls the GPU.
+
+    Arguments:
+        device: its number; the current one if None.
+    """
+    runtime = module_for("cuda").cuda.runtime
+    name = runtime.getDeviceProperties(current_device() if device is None else device)["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def synchronize(device: int | None = None) -> None:
+    """Wait until the GPU has done everything it was told to; without it, a clock measures only the telling."""
+    module_for("cuda").cuda.Device(device).synchronize()
+
+
+# ── memory ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def memory_allocated() -> int:
+    """Bytes of the GPU's memory that arrays use now."""
+    return int(module_for("cuda").get_default_memory_pool().used_bytes())
+
+
+def memory_reserved() -> int:
+    """Bytes that CuPy's pool has taken from the GPU: what arrays use, and free blocks kept for later."""
+    return int(module_for("cuda").get_default_memory_pool().total_bytes())
+
+
+def max_memory_reserved() -> int:
+    """The most bytes the pool has held since `empty_cache`: it only gives blocks back when it is told to."""
+    return memory_reserved()
+
+
+def empty_cache() -> None:
+    """Give the free blocks of the pool back to the GPU, for other programs."""
+    xp = module_for("cuda")
+    xp.get_default_memory_pool().free_all_blocks()
+    xp.get_default_pinned_memory_pool().free_all_blocks()
+
+
+# ── graphs ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def graph(step: Callable[..., Any], optimizer: Any = None, *, warm_up: int = WARM_UP) -> Graph:
+    """A training step that is captured once and then repeated as a whole, without Python between its kernels.
+
+        def step(images, labels):
+            loss = F.cross_entropy(model(images), labels)
+            loss.backward()
+            return loss
+
+        train = cuda.graph(step, optimizer)
+        for images, labels in loader:
+            loss = train(images, labels)
+
+    Arguments:
+        step: computes with its tensors, and may call backward; the same kernels every time. It must not read results
+            on the host (`float(loss)`, printing, an `if` on a tensor), nor call `optimizer.step()`: the number of a
+            step would stand still.
+        optimizer: its gradients are cleared before `step`, and it steps after each run, outside of the graph; or None.
+        warm_up: how often `step` runs before it is captured. These runs clear the gradients and change nothing else,
+            except what a forward pass changes, such as running averages of batch norm.
+
+    Returns:
+        A callable with the arguments of `step`. Its tensors keep their memory: the next call overwrites them.
+
+    Raises:
+        RuntimeError: there is no GPU.
+    """
+    return Graph(module_for("cuda"), step, optimizer, warm_up)
+
+
+class Graph:
+    """See `graph`. It is captured at the first call, and again never: later inputs must have the same shapes."""
+
+    def __init__(self, xp: Any, step: Callable[..., Any], optimizer: Any, warm_up: int) -> None:
+        if warm_up < 1:
+            raise ValueError(f"cuda.graph: warm_up must be ≥ 1, kernels are compiled there; got {warm_up}")
+        self._xp, self._step, self._optimizer, self._warm_up = xp, step, optimizer, warm_up
+        self._stream = xp.cuda.Stream(non_blocking=True)
+        self._pool = xp.cuda.MemoryPool()  # nobody else may get the memory that the graph will write to again
+        self._graph: Any = None
+        self._inputs: list[Tensor] = []
+        self._outputs: Any = None
+        self._gradients: list[tuple[Tensor, Tensor | None]] = []
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run the step on new inputs.
+
+        Raises:
+            ValueError: an input has another shape or dtype than when the step was captured.
+            RuntimeError: the step cannot be captured.
+        """
+        if self._graph is None:
+            self._capture(inputs)
+        else:
+            self._check(inputs)
+        before = self._xp.cuda.get_current_stream()
+        self._stream.wait_event(before.record())
+        with self._stream:
+            for static, given in zip(self._inputs, inputs, strict=True):
+                static.array[...] = given.array
+            self._graph.launch(self._stream)
+        before.wait_event(self._stream.record())
+        for parameter, gradient in self._gradients:
+            parameter.grad = gradient
+        if self._optimizer is not None:
+            self._optimizer.step()
+        return self._outputs
+
+    def _check(self, inputs: Sequence[Tensor]) -> None:
+        forms = [[(x.array.shape, x.array.dtype.name) for x in xs] for xs in (self._inputs, inputs)]
+        if forms[0] != forms[1]:
+            raise ValueError(f"cuda.graph: the step was captured for inputs {forms[0]}, got {forms[1]}")
+
+    def _parameters(self) -> list[Tensor]:
+        groups = [] if self._optimizer is None else self._optimizer.param_groups
+        return [parameter for group in groups for parameter in group["params"]]
+
+    def _run(self) -> Any:
+        for parameter in self._parameters():
+            parameter.grad = None
+        return self._step(*self._inputs)
+
+    def _capture(self, inputs: Sequence[Tensor]) -> None:
+        xp = self._xp
+        self._inputs = [Variable._wrap(x.array.copy(), x.requires_grad) for x in inputs]
+        before = xp.cuda.get_current_stream()
+        self._stream.wait_event(before.record())
+        with self._stream, xp.cuda.using_allocator(self._pool.malloc), capturing(xp) as replays:
+            for _ in range(self._warm_up):
+                self._run()
+                gpu_kernels().count_on(replays)
+            self._stream.synchronize()
+            self._stream.begin_capture()
+            try:
+                outputs = self._run()
+                gpu_kernels().count_on(replays)
+            except BaseException as error:
+                self._give_up(error)
+                raise
+            self._graph = self._stream.end_capture()
+        self._outputs = _detached(outputs)
+        self._gradients = [(parameter, parameter.grad) for parameter in self._parameters()]
+        self._replays: Array = replays
+
+    def _give_up(self, error: BaseException) -> None:
+        """End a capture that failed, which leaves the stream usable."""
+        runtime_error = self._xp.cuda.runtime.CUDARuntimeError
+        try:
+            self._stream.end_capture()
+        except runtime_error:  # what broke the capture is said already
+            pass
+        if isinstance(error, runtime_error):
+            raise RuntimeError(
+                f"cuda.graph: the step does what cannot be captured, most likely it reads a result on the host "
+                f"(float(loss), printing, an if on a tensor); CUDA says: {error}"
+            ) from error
+
+
+def _detached(outputs: Any) -> Any:
+    """The tensors without their tape, which would keep every intermediate result alive."""
+    if isinstance(outputs, Variable):
+        return Variable._wrap(outputs.array)
+    if isinstance(outputs, tuple | list):
+        return type(outputs)([_detached(output) for output in outputs])
+    return outputs
