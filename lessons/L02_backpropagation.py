@@ -216,6 +216,7 @@ steps = {"there": forward, "back": backward, "2n": differences}
 # %% tags=["figure"]
 picture(curves(weights, steps, x_name="n", log="y"))
 
+
 # %% [markdown] key="factor" lang="zh"
 # 横轴是权重的个数 $n$，纵轴（对数）是运算的个数。最深的网络有 ${{weights[-1]}}$ 个权重，前向 ${{forward[-1]}}$ 个运算，回程
 # ${{backward[-1]}}$ 步；用差分要 ${{differences[-1]}}$ 个。回程大约和前向一样长，*与权重的个数无关*：这就是神经网络能够训练的原因。
