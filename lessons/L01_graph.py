@@ -146,7 +146,7 @@ gradcheck(lambda w, b: (w * 3.0 + b - 1) ** 2, w0, b0, name="(3w+b-1)^2", names=
 # The graph below was drawn by another expression. Write `build` so that it records *the same graph*: the same operations,
 # the same arrows. An equal value is not enough, because backpropagation walks the graph and not the value.
 #
-# %%
+# %% tags=["figure"]
 with record() as tape:
     exercise("E01.1").solution(dl.tensor(3.0), dl.tensor(-2.0, requires_grad=True), dl.tensor(1.0, requires_grad=True))
 picture(graph(tape.trace()))

@@ -49,9 +49,11 @@ def _renderer() -> Any:
 
 def highlighted(source: str) -> str:
     """Python code as HTML with classes for keywords, strings, numbers and comments; two blank lines become one."""
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
+    try:
+        from pygments import highlight
+        from pygments.formatters import HtmlFormatter
+        from pygments.lexers import PythonLexer
+    except ImportError:
+        raise LessonError("pages need pygments, which is not installed: pip install 'minidl[lessons]'") from None
     colored: str = highlight(source.replace("\n\n\n", "\n\n"), PythonLexer(), HtmlFormatter(nowrap=True))
     return colored

@@ -7,6 +7,7 @@ import html as _html
 import re
 
 from minidl import player
+from minidl.teaching.errors import LessonError
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "eta": "η", "theta": "θ",
@@ -44,7 +45,11 @@ def html(name: str) -> str:
 
 def formula(latex: str, display: bool) -> str:
     """A formula as MathML, without the name space, which HTML knows by itself."""
-    return player.mathml(latex, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    try:
+        found = player.mathml(latex, display=display)
+    except ModuleNotFoundError as error:
+        raise LessonError(f"pages need {error.name}, which is not installed: pip install 'minidl[lessons]'") from None
+    return found.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
 
 
 def escape(text: str) -> str:
