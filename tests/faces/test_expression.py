@@ -17,12 +17,12 @@ from minidl.faces.expression_report import held_out, report_of
 from minidl.faces.generated import EXPRESSIONS, GeneratedFaces, generated_faces
 from minidl.faces.photographs.alignment import EYES
 
-QUICK = replace(RECIPE, steps=100, batch=32)
+QUICK = replace(RECIPE, steps=150, batch=32)
 
 
 @pytest.fixture(scope="module")
 def faces() -> GeneratedFaces:
-    return generated_faces(30, 12, seed=8, difficulty="normal")
+    return generated_faces(80, 6, size=(56, 56), seed=8, difficulty="normal")
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,9 @@ def names(faces: GeneratedFaces) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def learned(faces: GeneratedFaces, names: np.ndarray) -> ExpressionClassifier:
-    """Fitted on the first 22 people, and of those some are held out as the validation part."""
-    some = faces.labels < 22
-    return ExpressionClassifier(recipe=QUICK).fit(
-        faces.images[some], names[some], faces.labels[some], augment=False, validation=0.15
-    )
+    """Fitted on the first 62 people, and of those some are held out as the validation part."""
+    some = faces.labels < 62
+    return ExpressionClassifier(recipe=QUICK).fit(faces.images[some], names[some], faces.labels[some], validation=0.15)
 
 
 # ── splitting and counting ────────────────────────────────────────────────────────────────────────
@@ -96,13 +94,13 @@ def test_the_square_of_an_aligned_face_has_its_eyes_where_square_faces_have_them
 def test_expressions_of_strangers_are_named(
     learned: ExpressionClassifier, faces: GeneratedFaces, names: np.ndarray
 ) -> None:
-    """On eight people that were not in the training, far above one in five."""
-    strangers = faces.labels >= 22
+    """On 18 people that were not in the training, after ten seconds of it, far above one in five."""
+    strangers = faces.labels >= 62
     found = learned.evaluate(faces.images[strangers], names[strangers])
     assert found.classes == tuple(sorted(EXPRESSIONS))
-    assert found.macro_accuracy > 0.6
+    assert found.macro_accuracy > 0.4
     assert learned.validation is not None
-    assert 0 < learned.validation.images <= 0.15 * (faces.labels < 22).sum()
+    assert 0 < learned.validation.images <= 0.15 * (faces.labels < 62).sum()
 
 
 def test_probabilities_are_calibrated_by_the_validation_part(
@@ -117,7 +115,7 @@ def test_probabilities_are_calibrated_by_the_validation_part(
 
 
 def test_patterns_with_a_linear_layer_are_the_yardstick(faces: GeneratedFaces, names: np.ndarray) -> None:
-    known = faces.labels < 22
+    known = faces.labels < 62
     model = PatternExpressions().fit(faces.images[known], names[known], faces.labels[known])
     found = model.evaluate(faces.images[~known], names[~known])
     assert 0.3 < found.macro_accuracy < 1
@@ -129,7 +127,7 @@ def test_patterns_with_a_linear_layer_are_the_yardstick(faces: GeneratedFaces, n
 def test_the_recognizer_names_expressions_and_stores_them(
     learned: ExpressionClassifier, faces: GeneratedFaces, names: np.ndarray, tmp_path: Path
 ) -> None:
-    fr = FaceRecognizer("eigen").fit(faces.images[::4], faces.labels[::4], progress=False)
+    fr = FaceRecognizer("eigen", (56, 56)).fit(faces.images[::4], faces.labels[::4], progress=False)
     with pytest.raises(NotFitted, match="fit_expression"):
         fr.expression(faces.images[0])
     fr.expressions = learned
@@ -144,7 +142,7 @@ def test_the_recognizer_names_expressions_and_stores_them(
 
 
 def test_fitting_expressions_leaves_the_people_alone(faces: GeneratedFaces, names: np.ndarray) -> None:
-    fr = FaceRecognizer("eigen").fit(faces.images[::4], faces.labels[::4], progress=False)
+    fr = FaceRecognizer("eigen", (56, 56)).fit(faces.images[::4], faces.labels[::4], progress=False)
     before = fr.predict(faces.images[:5]).tolist()
     fr.fit_expression(faces.images[:60], names[:60], epochs=1, progress=False)
     assert fr.predict(faces.images[:5]).tolist() == before
