@@ -258,3 +258,12 @@ def test_a_wrong_answer_is_known_by_what_it_computes() -> None:
     assert verdict.hint["en"] == "for (1) it gives 3, expected 2."
     assert task.judge(lambda x: dl.tensor(2 * x)).state == "passed", "a tensor says the same as a number"
     assert task.judge(lambda x: [2 * x]).state == "wrong", "another shape does not"
+
+
+def test_a_curve_is_cut_off_at_its_limits() -> None:
+    drawing = curves([0.0, 1.0, 2.0, 3.0], {"y": [0.0, 10.0, -10.0, 1.0]}, limits=(-1.0, 1.0))
+    lines = [each.get("points", "") for each in ElementTree.fromstring(drawing.svg).iter("polyline")]
+    heights = [float(point.split(",")[1]) for line in lines for point in line.split()]
+    assert len(lines) >= 2
+    assert min(heights) == 26
+    assert max(heights) == 260

@@ -31,11 +31,11 @@ class Axes:
         return LEFT + (self.canvas.width - LEFT - RIGHT) * (value - self.xs[0]) / (self.xs[1] - self.xs[0])
 
     def y(self, value: float) -> float:
-        """Pixels of a value on the vertical axis; what lies outside stops at the edge."""
+        """Pixels of a value on the vertical axis."""
         if self.log:
             value = math.log10(max(value, 10.0 ** self.ys[0]))
         share = (value - self.ys[0]) / (self.ys[1] - self.ys[0])
-        return self.canvas.height - BELOW - (self.canvas.height - BELOW - ABOVE) * min(max(share, 0.0), 1.0)
+        return self.canvas.height - BELOW - (self.canvas.height - BELOW - ABOVE) * share
 
 
 def axes(
@@ -85,7 +85,7 @@ def curves(
         ys: symbol → the values at these places, or a function of them.
         x_name, y_name: the symbols of the axes.
         log: a logarithmic vertical scale.
-        limits: the ends of the vertical scale; what lies outside stops there.
+        limits: the ends of the vertical scale; what lies outside is cut off.
         mark: a vertical line at this place.
     """
     at = array_of(x).astype(float)
@@ -100,10 +100,10 @@ def curves(
         for a, value in zip(at.tolist(), values.tolist(), strict=True):
             if math.isfinite(value):
                 piece.append((found.x(a), found.y(value)))
-            elif piece:
-                canvas.path(piece, f"l{i % 6}")
+            else:
+                _draw(canvas, piece, f"l{i % 6}")
                 piece = []
-        canvas.path(piece, f"l{i % 6}")
+        _draw(canvas, piece, f"l{i % 6}")
         canvas.line(LEFT + 40 + 110 * i, 12, LEFT + 58 + 110 * i, 12, f"l{i % 6}")
         canvas.symbol(LEFT + 63 + 110 * i, 16, name, "start")
         text.append(f"  {symbols.plain(name):>10} {spark(values)}  {_span(values)}")
@@ -137,6 +137,29 @@ def points(
         shown = ", ".join(f"({number(a, '.2f')}, {number(b, '.2f')})" for a, b in array[:8].tolist())
         text.append(f"  {symbols.plain(name):>10} {shown}{' …' if len(array) > 8 else ''}")
     return canvas.drawing("\n".join(text))
+
+
+def _draw(canvas: Canvas, points: list[tuple[float, float]], css: str) -> None:
+    """A line through points, cut off at the upper and lower edge of the frame."""
+    top, bottom = ABOVE, canvas.height - BELOW
+    piece: list[tuple[float, float]] = []
+    for k, (x, y) in enumerate(points):
+        if k:
+            x0, y0 = points[k - 1]
+            inside, was_inside = top <= y <= bottom, top <= y0 <= bottom
+            crossed = [
+                (x0 + (edge - y0) / (y - y0) * (x - x0), edge) for edge in (top, bottom) if (y0 < edge) != (y < edge)
+            ]
+            crossed.sort(key=lambda at: abs(at[1] - y0))
+            if inside != was_inside or (not inside and len(crossed) == 2):
+                piece += crossed
+            if piece and not inside:
+                canvas.path(piece, css)
+                piece = []
+        if top <= y <= bottom:
+            piece.append((x, y))
+    if piece:
+        canvas.path(piece, css)
 
 
 def _square(canvas: Canvas) -> Callable[[float, float, float, str], None]:
