@@ -9,11 +9,12 @@ from typing import IO, Any
 import numpy as np
 
 from minidl.player.expression import show
+from minidl.player.letters import in_letters
 from minidl.player.page import LANGUAGES, strings
 from minidl.player.snapshot import Snapshot, array_of
 from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
 from minidl.player.trace import Trace
-from minidl.player.view import LEAVES, SYMBOLS
+from minidl.player.view import LEAVES, symbol
 
 SHOWN = 8
 """Rows and columns of an array that the terminal shows."""
@@ -189,9 +190,7 @@ class TerminalPlayer:
     def _forward(self, step: Step, event: Any) -> None:
         first = step.outputs[0]
         inputs = ", ".join(self.name(k) for k in step.inputs)
-        self.print(
-            f"  {SYMBOLS.get(event['op'], event['op'])}: {inputs} → {', '.join(self.name(k) for k in step.outputs)}"
-        )
+        self.print(f"  {symbol(event)}: {inputs} → {', '.join(self.name(k) for k in step.outputs)}")
         self._formula(event["formula"], "forward")
         self._plugged(self.name(first), self.nodes[first], step.plugged)
         for k in step.inputs:
@@ -217,7 +216,9 @@ class TerminalPlayer:
         for place, lines in step.lines:
             if place == self.place:
                 for line in lines:
-                    self.print(f"  {line.letter} = {line.expression.text()} = {show(line.recorded)}", "cyan")
+                    self.print(
+                        f"  {in_letters(line.letter)} = {line.expression.text()} = {show(line.recorded)}", "cyan"
+                    )
         self._value(self.say("before"), event["before"])
         self._value(self.say("gradient"), event["gradient"])
         self._value(self.say("after"), event["after"], "bold")
@@ -239,7 +240,7 @@ class TerminalPlayer:
     def _formula(self, formula: str | None, side: str) -> None:
         latex = self.trace.formulas[formula][side] if formula else ""
         if latex:
-            self.print(f"  {self.say('formula')}: {latex}", "dim")
+            self.print(f"  {self.say('formula')}: {in_letters(latex)}", "dim")
 
     def _plugged(self, name: str, node: dict[str, Any], plugged: Sequence[Plugged]) -> None:
         found = next((p for p in plugged if p.place == self.place), plugged[0] if plugged else None)

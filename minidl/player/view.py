@@ -37,6 +37,15 @@ def view(trace: Trace) -> dict[str, Any]:
     }
 
 
+def symbol(node: Event) -> str:
+    """The sign of an operation, as a graph shows it."""
+    n = node["attrs"].get("n")
+    if node["op"] == "PowNumber" and isinstance(n, int) and n >= 0:
+        return "x" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(n))
+    op: str = node["op"]
+    return SYMBOLS.get(op, op)
+
+
 def short(taken: Snapshot) -> dict[str, Any]:
     """A snapshot with its numbers to seven digits: {"s": shape, "d": data} or {"s", "stats", "corner", "hist"}."""
     if "data" in taken:
@@ -57,7 +66,7 @@ def _shortened(value: Any) -> Any:
 def _node(node: Event) -> dict[str, Any]:
     found = {
         "op": node["op"],
-        "sym": SYMBOLS.get(node["op"], node["op"]),
+        "sym": symbol(node),
         "name": node["name"],
         "in": node["inputs"],
         "v": short(node["value"]),

@@ -280,6 +280,17 @@ def test_two_players_keep_their_own_place(opened: Any) -> None:
     assert [page.page.locator("input[type=number]").nth(k).input_value() for k in (0, 1)] == ["1", "5"]
 
 
+def test_a_knob_brings_another_recording(opened: Any) -> None:
+    """A lesson asks for another trace by an event; step, stride and score stay."""
+    page = opened(hash_="#7,en,p2-1", body=BODY.replace("></div>", " id=knobbed></div>"), count=2)
+    page.page.evaluate("document.querySelector('#knobbed').dispatchEvent(new CustomEvent('trace', { detail: 1 }))")
+    assert page.hash == "#7,en,p2-1"
+    assert page.page.input_value("input[type=number]") == "7"
+    page.press("ArrowRight")
+    assert page.hash == "#8,en,p2-1"
+    assert page.page.locator(".code figure").count() == 1, "the listing is the new recording's alone"
+
+
 # ── what it looks like ────────────────────────────────────────────────────────────────────────────
 
 INSIDE = """() => {

@@ -84,15 +84,7 @@ for (const place of document.querySelectorAll('.player[data-trace]')) {
   const player = new Player(data.traces[Number(place.dataset.trace)], players.length, { say, activate, remember });
   players.push(player);
   place.replaceChildren(player.element);
-  place.addEventListener('trace', (event) => { // a knob was turned: another run, at the step where the reader is
-    const before = players[player.number];
-    const other = new Player(data.traces[event.detail], player.number, { say, activate, remember });
-    players[player.number] = other;
-    if (active === before) active = other;
-    place.replaceChildren(other.element);
-    other.speak();
-    if (before.step) other.goTo(before.step);
-  });
+  place.addEventListener('trace', (event) => player.load(data.traces[event.detail])); // a lesson's knob was turned
 }
 active = players[0] || null;
 restore();

@@ -11,7 +11,6 @@ function icon(name) {
 // One player: where it stands, what is known there, its buttons and keys.
 class Player {
   constructor(trace, number, page) {
-    this.data = trace;
     this.number = number;
     this.page = page;
     this.say = page.say;
@@ -20,10 +19,23 @@ class Player {
     this.right = 0;
     this.wrong = 0;
     this.predict = false;
+    this.data = trace;
+    this.build();
+    this.load(trace);
+  }
+
+  // Play another recording from here on: the same lesson with other numbers. The step is kept.
+  load(trace) {
+    this.data = trace;
     this.answers = new Map();
     this.picks = new Map();
-    this.build();
-    this.render();
+    this.graph.layouts.clear();
+    this.levels.replaceChildren(...trace.levels.map((level) => make('option', { value: level })));
+    this.setLevel(this.level);
+    this.slider.max = this.field.max = String(trace.steps.length - 1);
+    this.slider.style.background = this.track();
+    this.listing();
+    this.goTo(this.step);
   }
 
   language() {
@@ -44,15 +56,13 @@ class Player {
       predict: make('button', { type: 'button', class: 'worded', 'aria-pressed': 'false', onclick: () => this.togglePredict() }),
     };
     const { first, previous, next, last, play, jump, predict } = this.controls;
-    this.levels = make('select', { onchange: () => { this.level = this.levels.selectedIndex; } },
-      this.data.levels.map((level) => make('option', { value: level })));
+    this.levels = make('select', { onchange: () => { this.level = this.levels.selectedIndex; } });
     this.levelLabel = make('label', {}, make('span', {}), this.levels);
-    this.field = make('input', { type: 'number', min: 0, max: this.data.steps.length - 1, value: 0,
+    this.field = make('input', { type: 'number', min: 0, value: 0,
       onchange: () => this.goTo(Number(this.field.value)) });
     this.fieldLabel = make('label', { class: 'goto' }, make('span', {}), this.field, make('span', {}));
-    this.slider = make('input', { type: 'range', min: 0, max: this.data.steps.length - 1, value: 0, step: 1,
+    this.slider = make('input', { type: 'range', min: 0, value: 0, step: 1,
       oninput: () => this.goTo(Number(this.slider.value)) });
-    this.slider.style.background = this.track();
     this.where = make('p', { class: 'where', role: 'status', 'aria-live': 'polite' });
     this.code = make('div', { class: 'code', tabindex: '0' });
     this.graph = new Graph(this);
@@ -65,7 +75,6 @@ class Player {
       this.slider, this.where,
       make('div', { class: 'top-row' }, this.code, this.graph.element),
       this.card.element, this.checks);
-    this.listing();
   }
 
   // The slider's colours: where computing ends and gradients begin.
@@ -81,6 +90,7 @@ class Player {
 
   listing() {
     this.lines = new Map();
+    this.code.replaceChildren();
     this.data.sources.forEach((source, file) => {
       const list = make('ol', {});
       source.stretches.forEach((stretch, k) => {
