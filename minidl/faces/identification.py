@@ -19,12 +19,10 @@ from minidl.faces.errors import BadModelFile, NotFitted, UnknownPerson
 from minidl.faces.gallery import Gallery, Name
 from minidl.faces.inputs import grey_images, in_order, plain_labels
 from minidl.faces.probes import Picture, one_face, stack_of_faces
-from minidl.faces.trials import leave_one_out, rule_of_thumb
+from minidl.faces.trials import SAME_PICTURE, leave_one_out, rule_of_thumb
 
 GIVEN: Final = "given images"
 TRAINING: Final = "a rule of thumb on the training images: calibrate with others"
-ALIKE: Final = 1 - 1e-5
-"""The cosine above which two embeddings are of one and the same picture."""
 UNCALIBRATED_FAR: Final = 0.05
 """The share of made-up strangers that the rule of thumb lets in (see `trials.rule_of_thumb`). On ORL, with 20 of the 40
 people in the training, 0 to 8 % of the real strangers are then given a name, and 6 to 38 % of known faces are missed,
@@ -260,7 +258,7 @@ class Identifier(ABC):
         code = {person: k for k, person in enumerate(in_order(named))}
         embeddings = self.represent(grey)
         trials = leave_one_out(embeddings, np.array([code[person] for person in named], np.int64))
-        known = (embeddings @ self._training_embeddings().T).max(1) > ALIKE
+        known = (embeddings @ self._training_embeddings().T).max(1) > SAME_PICTURE
         source = (
             f"{GIVEN}; {known.mean():.0%} of them were in the training: too good to be true" if known.any() else GIVEN
         )

@@ -14,6 +14,8 @@ from minidl.faces.errors import BadDataset
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
+SAME_PICTURE: Final = 1 - 1e-5
+"""The cosine above which two embeddings are of one and the same picture."""
 AT_ONCE: Final = 256
 """How many images are compared with all others together; bounds the memory."""
 MOST_PAIRS: Final = 200_000
@@ -58,22 +60,21 @@ def leave_one_out(embeddings: NDArray[np.float32], codes: Numbers) -> Trials:
         codes: (n,) int64, who each shows.
 
     Returns:
-        The trials; identical embeddings of one person are one image.
+        The trials; a picture that is there twice is never compared with itself.
 
     Raises:
         BadDataset: there are not two people, or nobody has two different images.
     """
-    embeddings, codes = _distinct(embeddings, codes)
     return search(embeddings, codes, embeddings, codes)
 
 
 def search(probes: NDArray[np.float32], shown: Numbers, gallery: NDArray[np.float32], codes: Numbers) -> Trials:
-    """The probes are searched in a gallery that may contain them; an entry equal to the probe does not count.
+    """The probes are searched in a gallery that may contain them; an entry of the same picture does not count.
 
     Arguments:
         probes: (n, d) float32, rows of length 1.
         shown: (n,) int64, who they show; a negative number is nobody in the gallery.
-        gallery, codes: the same of the gallery, each embedding of a person once.
+        gallery, codes: the same of the gallery.
 
     Raises:
         BadDataset: as `leave_one_out`.
@@ -81,18 +82,15 @@ def search(probes: NDArray[np.float32], shown: Numbers, gallery: NDArray[np.floa
     order = np.argsort(codes, kind="stable")
     gallery, codes = gallery[order], codes[order]
     names, starts = np.unique(codes, return_index=True)
-    if len(names) < 3:
-        raise BadDataset(
-            f"calibration compares each person with at least two others, but there are {len(names)} people"
-        )
+    if len(names) < 2:
+        raise BadDataset("calibration compares people with each other, but these images show one person: add others")
     step = max(1, len(probes) * len(gallery) // MOST_PAIRS)
     own, rival, best, same, different = [], [], [], [], []
     for begin in range(0, len(probes), AT_ONCE):
         part, who = probes[begin : begin + AT_ONCE], shown[begin : begin + AT_ONCE]
         scores = (part @ gallery.T).astype(np.float64)
         mine = who[:, None] == codes[None, :]
-        itself = mine & (part[:, None, :2] == gallery[None, :, :2]).all(2)
-        itself[itself] = [np.array_equal(part[i], gallery[j]) for i, j in np.argwhere(itself)]
+        itself = mine & (scores > SAME_PICTURE)
         for keep, pairs in ((mine & ~itself, same), (~mine, different)):
             i, j = np.nonzero(keep)
             some = slice(begin % step, None, step if pairs is different else 1)
@@ -141,12 +139,3 @@ def rule_of_thumb(
     who = codes[first[two]]
     pairs = Scores(scores.ravel(), np.repeat(who, len(known)))
     return replace(trials, strangers=Scores(scores.max(1), who), different=pairs, people=len(np.unique(codes)))
-
-
-def _distinct(embeddings: NDArray[np.float32], codes: Numbers) -> tuple[NDArray[np.float32], Numbers]:
-    """The embeddings without repetitions inside a person."""
-    first: dict[tuple[int, bytes], int] = {}
-    for i, (row, code) in enumerate(zip(embeddings, codes.tolist(), strict=True)):
-        first.setdefault((code, row.tobytes()), i)
-    kept = np.array(list(first.values()), np.int64)
-    return embeddings[kept], codes[kept]

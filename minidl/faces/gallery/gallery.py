@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from minidl.backend import Array
 from minidl.faces.errors import BadDataset, BadGallery, PassphraseNeeded, UnknownPerson
 from minidl.faces.gallery.matrix import TemplateMatrix
-from minidl.faces.gallery.records import Name, checked, name_of, record_of
+from minidl.faces.gallery.records import SAME, Name, checked, name_of, record_of
 from minidl.faces.gallery.sealing import Plain, Seal, Sealed
 from minidl.faces.gallery.store import Store
 from minidl.faces.gallery.view import View, about
@@ -361,9 +361,11 @@ def _new_rows(
     matrix: TemplateMatrix, owners: NDArray[np.int64], rows: NDArray[np.float32], known: Iterable[int]
 ) -> list[int]:
     """The indices of the rows that their owner does not have yet, each once; `known` had some before."""
-    had = {(number, row.tobytes()) for number in known for row in matrix.rows(matrix.slots_of(number))}
-    new = {
-        (number, row.tobytes()): i
-        for i, (number, row) in reversed([*enumerate(zip(owners.tolist(), rows, strict=True))])
-    }
-    return sorted(i for key, i in new.items() if key not in had)
+    had = {number: list(matrix.rows(matrix.slots_of(number))) for number in known}
+    new = []
+    for i, (owner, row) in enumerate(zip(owners.tolist(), rows, strict=True)):
+        theirs = had.setdefault(owner, [])
+        if not theirs or np.square(np.stack(theirs) - row).sum(1).min() > SAME**2:
+            theirs.append(row)
+            new.append(i)
+    return new

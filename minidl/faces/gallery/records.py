@@ -15,6 +15,8 @@ from minidl.faces.errors import BadDataset, BadImage
 Name: TypeAlias = str | int
 NAME_BYTES: Final = 240
 """The room for a name, as JSON in UTF-8."""
+SAME: Final = 1e-3
+"""The distance below which two embeddings are of one picture: the order of sums in a batch changes it by 1e-6."""
 NEARLY_ONE: Final = 1e-3
 """How far the length of an embedding may be from 1; farther, it is damaged."""
 
