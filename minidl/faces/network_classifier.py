@@ -258,13 +258,21 @@ class NetworkClassifier:
         with evaluating(network), no_grad(), single_threaded_blas():
             for start in range(0, len(images), AT_ONCE):
                 small = area_mean(images[start : start + AT_ONCE], self.size)
-                views = [small, small[:, :, ::-1]] if self.recipe.mirror else [small]
+                views = self._views(small)
                 embeddings = network.embed(Tensor(self.prepared(np.concatenate(views))).to(self.device))
                 chances = F.log_softmax(network.classifier(embeddings), 1)
                 each = (len(views), len(small), -1)
                 directions = F.normalize(F.normalize(embeddings).reshape(each).sum(0))
                 found.append((directions.cpu().numpy(), chances.reshape(each).mean(0).cpu().numpy()))
         return np.concatenate([e for e, _ in found]), np.concatenate([c for _, c in found])
+
+    def _views(self, faces: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """What is asked about: the faces, moved a little if the recipe says so, and the mirror images of all these."""
+        by, (_, h, w) = self.recipe.moved, faces.shape
+        wide = np.pad(faces, ((0, 0), (by, by), (by, by)), mode="edge")
+        corners = [(by, by)] if not by else [(by, by), (0, by), (2 * by, by), (by, 0), (by, 2 * by)]
+        views = [wide[:, y : y + h, x : x + w] for y, x in corners]
+        return views + [view[:, :, ::-1] for view in views] if self.recipe.mirror else views
 
     def state(self) -> dict[str, Array]:
         """Everything that was learned, as named arrays, for `restore`.

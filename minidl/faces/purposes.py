@@ -15,7 +15,7 @@ def _identification(recipe: Recipe) -> Recipe:
 
 
 def _verification(recipe: Recipe) -> Recipe:
-    return replace(recipe, steps=2 * recipe.steps, virtual=600, scale=16.0)
+    return replace(recipe, steps=5 * recipe.steps // 2, virtual=600, scale=16.0, moved=2)
 
 
 def _hidden(change: Augmentation) -> Augmentation:

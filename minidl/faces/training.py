@@ -60,6 +60,7 @@ class Recipe:
         light: how light is taken out, one of those of `normalise`.
         blind: whether parts of a face that show nothing are left out of that.
         mirror: whether an answer is the mean of those for an image and its mirror image.
+        moved: an answer is also the mean over the image moved by so many pixels of the input in four directions.
     """
 
     steps: int = 400
@@ -77,6 +78,7 @@ class Recipe:
     light: str = "lcn"
     blind: bool = True
     mirror: bool = True
+    moved: int = 0
 
 
 def decayed_and_not(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
