@@ -1,11 +1,12 @@
 """The GPU: what there is, how much of its memory is used, and training steps captured as graphs.
 
-Every function says in one sentence what is missing where there is no GPU; `is_available` and `device_count` just say so.
+Where there is no GPU, every function but `is_available` and `device_count` says in one sentence what is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from minidl.autograd.variable import Variable
@@ -187,10 +188,8 @@ class Graph:
     def _give_up(self, error: BaseException) -> None:
         """End a capture that failed, which leaves the stream usable."""
         runtime_error = self._xp.cuda.runtime.CUDARuntimeError
-        try:
+        with suppress(runtime_error):  # what broke the capture is said already
             self._stream.end_capture()
-        except runtime_error:  # what broke the capture is said already
-            pass
         if isinstance(error, runtime_error):
             raise RuntimeError(
                 f"cuda.graph: the step does what cannot be captured, most likely it reads a result on the host "

@@ -4,6 +4,8 @@ One `.cu` file an idea, its formula at the top; `launcher` starts them. No kerne
 in an order that does not change, so that two runs give the same bits.
 """
 
+from minidl.kernels.gpu.attention import attention as attention
+from minidl.kernels.gpu.attention import attention_grad as attention_grad
 from minidl.kernels.gpu.convolution import conv2d as conv2d
 from minidl.kernels.gpu.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.gpu.convolution import conv2d_weight_grad as conv2d_weight_grad

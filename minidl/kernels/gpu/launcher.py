@@ -216,7 +216,10 @@ def planes(count: int, size: int, threads: int = 256) -> tuple[Sizes, Sizes]:
 def resident(like: Array, array: Array) -> Array:
     """A small array of the host where `like` lives, copied once: a captured graph may not copy from the host."""
     xp = array_module(like)
-    return array if xp is np else _copied(xp, like.device.id, array.dtype, array.shape, array.tobytes())
+    if xp is np:
+        return array
+    device: Any = like.device
+    return _copied(xp, device.id, array.dtype, array.shape, array.tobytes())
 
 
 @lru_cache(maxsize=256)

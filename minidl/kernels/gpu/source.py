@@ -33,9 +33,7 @@ NAMES = {dtype: name for name, dtype in TYPES.items()}
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"\n', re.M)
 _COMMENT = re.compile(r"//[^\n]*")
 _STRUCT = re.compile(r"struct (\w+) \{([^}]*)\};")
-_KERNEL = re.compile(
-    r"template <([^>]*)>\s*__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(([^)]*)\)"
-)  # fmt: skip
+_KERNEL = re.compile(r"template <([^>]*)>\s*__global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(([^)]*)\)")
 
 
 @dataclass(frozen=True)
