@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from minidl.io.atomic import write_atomically
 from minidl.teaching import library, site
 from minidl.teaching.library import Lesson
 from minidl.teaching.page import page
@@ -25,11 +27,18 @@ _pages: dict[str, str] = {}
 
 
 @pytest.fixture
-def made(lesson: Lesson, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The lesson's page, made once a process, with the ends of its knobs only."""
+def made(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The lesson's page with the ends of its knobs only, made once a run, whoever of the workers needs it first."""
     monkeypatch.setenv("MINIDL_FAST", "1")
     if lesson.id not in _pages:
-        _pages[lesson.id] = page(lesson)
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+        shared = tmp_path_factory.getbasetemp().parent / f"page-{run}-{lesson.id}.html"
+        if run is not None and shared.exists():
+            _pages[lesson.id] = shared.read_text(encoding="utf-8")
+        else:
+            _pages[lesson.id] = page(lesson)
+            if run is not None:
+                write_atomically(shared, _pages[lesson.id].encode())
     return _pages[lesson.id]
 
 
