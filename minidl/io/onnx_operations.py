@@ -148,6 +148,11 @@ def _standardize(g: Graph, op: Step, x: str) -> str:
                  epsilon=op.eps)  # fmt: skip
 
 
+@spells(normalization.LayerNorm)
+def _layer_norm(g: Graph, op: Step, *xs: str) -> str:
+    return g.add("LayerNormalization", *xs, axis=-1, epsilon=op.eps)
+
+
 # ── products ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
+from minidl.kernels import kernels_for
 from minidl.ops.activation import log_softmax
 from minidl.ops.arithmetic import mul
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
@@ -63,22 +64,17 @@ class SoftmaxCrossEntropy(Fused):
         return mean(losses) if self.mean else losses
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        rows = xp.arange(x.shape[0])
-        y = x - x.real.max(axis=1, keepdims=True)
-        right = (rows, self.labels)
-        chosen = y[right]
-        p = xp.exp(y, out=y)
-        total = p.sum(axis=1, dtype=np.float32 if x.dtype == np.float16 else None)
-        p /= total[:, None].astype(x.dtype, copy=False)
-        p[right] -= 1  # now it is the gradient, for gy = 1
-        self.buffers = (p,)
-        losses = xp.log(total).astype(x.dtype, copy=False) - chosen
-        return (losses.sum(dtype=total.dtype) / x.shape[0]).astype(x.dtype) if self.mean else losses
+        losses, *kept = kernels_for(x).softmax_cross_entropy(x, self.labels)
+        self.buffers = tuple(kept)
+        if not self.mean:
+            return losses.astype(x.dtype, copy=False)
+        return (losses.sum() / losses.dtype.type(x.shape[0])).astype(x.dtype)
 
     def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
-        (gx,) = self.buffers
-        return (gx * (gy / gx.dtype.type(gx.shape[0]) if self.mean else gy[:, None]),)
+        (x,) = self.saved_arrays
+        if self.mean:
+            gy = array_module(x).full(x.shape[0], gy / gy.dtype.type(x.shape[0]))
+        return (kernels_for(x).softmax_cross_entropy_grad(gy, x, self.labels, *self.buffers),)
 
 
 def _pick(x: Tensor, labels: Array) -> Tensor:

@@ -20,8 +20,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
@@ -159,7 +157,6 @@ class Standardize(Fused):
         r"\left( \bar y - \tfrac1M \textstyle\sum \bar y - y\, \tfrac1M \sum \bar y\, y \right)"
     )
     __slots__ = ("eps",)
-    saves_output = True
 
     def __init__(self, eps: float) -> None:
         self.eps = eps
@@ -169,29 +166,50 @@ class Standardize(Fused):
         return deviation * rsqrt(mean(deviation * deviation, -1, keepdim=True) + self.eps)
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = x - _row_mean(x)
-        inv_std = 1 / xp.sqrt(_row_mean(y * y) + y.real.dtype.type(self.eps))
-        y *= inv_std
-        self.buffers = (inv_std,)
-        return y
+        y, *moments = kernels_for(x).layer_norm(_rows(x), None, None, self.eps)
+        self.buffers = tuple(moments)
+        return y.reshape(x.shape)
 
     def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
-        y, inv_std = self.saved_outputs[0].array, self.buffers[0]
-        gx = y * -_row_mean(gy * y)
-        gx += gy
-        gx -= _row_mean(gy)
-        gx *= inv_std
-        return (gx,)
+        (x,) = self.saved_arrays
+        gx, _, _ = kernels_for(x).layer_norm_grad(_rows(gy), _rows(x), None, *self.buffers)
+        return (gx.reshape(x.shape),)
 
 
-def _row_mean(x: Array) -> Array:
-    """The mean of each row, kept as a column; float16 adds up in float32."""
-    wide = np.float32 if x.dtype == np.float16 else x.dtype
-    return x.mean(axis=-1, keepdims=True, dtype=wide).astype(x.dtype, copy=False)
+class LayerNorm(Fused):
+    """The numbers along the last axis brought to mean 0 and variance 1, times w, plus b, both (L,)."""
+
+    formula = r"y = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}}\, w + b"
+    adjoint = (
+        r"\bar x = \frac{1}{\sqrt{\sigma^2 + \varepsilon}} "
+        r"\left( g - \tfrac1L \textstyle\sum g - \hat x\, \tfrac1L \sum g\, \hat x \right),\; g = w \bar y,\quad "
+        r"\bar w = \textstyle\sum \bar y\, \hat x,\; \bar b = \sum \bar y"
+    )
+    __slots__ = ("eps",)
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def composite(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        y: Tensor = Standardize(self.eps)(x)
+        return y * w + b
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        y, *moments = kernels_for(x).layer_norm(_rows(x), w, b, self.eps)
+        self.buffers = tuple(moments)
+        return y.reshape(x.shape)
+
+    def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
+        x, w, _ = self.saved_arrays
+        gx, gw, gb = kernels_for(x).layer_norm_grad(_rows(gy), _rows(x), w, *self.buffers)
+        return tuple([g if need else None for g, need in zip((gx.reshape(x.shape), gw, gb), needs, strict=True)])
 
 
-@op(Standardize, orders=3,
+def _rows(x: Array) -> Array:
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+@op(LayerNorm, Standardize, orders=3,
     example=lambda draw: {"input": draw(2, 3, 2, 3), "normalized_shape": (2, 3), "weight": draw(2, 3),
                           "bias": draw(2, 3), "eps": 0.01})  # fmt: skip
 def layer_norm(input: Operand, normalized_shape: Sequence[int], weight: Operand | None = None,
@@ -208,7 +226,11 @@ def layer_norm(input: Operand, normalized_shape: Sequence[int], weight: Operand 
         RuntimeError: shapes that do not fit.
     """
     x, shape = floating(input), shape_at_end("layer_norm", input, normalized_shape, weight, bias)
-    flat = reshape(x, (*x.array.shape[: x.array.ndim - len(shape)], math.prod(shape)))
+    flat = x if len(shape) == 1 else reshape(x, (*x.array.shape[: x.array.ndim - len(shape)], math.prod(shape)))
+    parameters = [as_tensor(p) for p in (weight, bias) if p is not None]
+    if len(parameters) == 2 and all(p.array.dtype == x.array.dtype for p in parameters):
+        y = LayerNorm(eps)(flat, *[p if len(shape) == 1 else reshape(p, (-1,)) for p in parameters])
+        return y if y.array.shape == x.array.shape else reshape(y, x.array.shape)
     y = reshape(Standardize(eps)(flat), x.array.shape)
     y = y if weight is None else y * as_tensor(weight)
     return y if bias is None else y + as_tensor(bias)
@@ -246,7 +268,7 @@ def group_norm(input: Operand, num_groups: int, weight: Operand | None = None, b
     N, C, *rest = x.array.shape
     if num_groups < 1 or C % num_groups:
         raise RuntimeError(f"group_norm: num_groups={num_groups} must divide the C={C} channels")
-    rows = reshape(x, (N, num_groups, C // num_groups * math.prod(rest)))
+    rows = reshape(x, (N * num_groups, C // num_groups * math.prod(rest)))
     return _scaled("group_norm", reshape(Standardize(eps)(rows), x.array.shape), weight, bias)
 
 

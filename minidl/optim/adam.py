@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minidl.backend import Array, array_module
+from minidl.kernels import kernels_for
 from minidl.optim.optimizer import Group, Optimizer, ParamsLike, State, followed_gradient, zeros
 
 
@@ -33,6 +34,7 @@ class Adam(Optimizer):
         r"p \leftarrow p - \alpha \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}"
     )
     decoupled = False
+    block = 1 << 16
 
     def __init__(
         self,
@@ -70,21 +72,13 @@ class Adam(Optimizer):
         return (state["exp_avg"], state["exp_avg_sq"], state["max_exp_avg_sq"]), numbers
 
     def rule(self, p: Array, g: Array, arrays: tuple[Array, ...], group: Group, numbers: tuple[Any, ...]) -> None:
-        xp = array_module(p)
         m, v, *largest = arrays
-        rate, correction = numbers
-        beta1, beta2 = group["betas"]
+        decay, shrink = group["weight_decay"], 1.0
         if self.decoupled:
-            p *= 1 - group["lr"] * group["weight_decay"]
-            g = -g if group["maximize"] else g
-        else:
-            g = followed_gradient(p, g, group)
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if largest:
-            v = xp.maximum(largest[0], v, out=largest[0])
-        p -= rate * m / (xp.sqrt(v) / correction + group["eps"])
+            decay, shrink = 0, 1 - group["lr"] * decay
+        sign = -1 if group["maximize"] else 1
+        most, update = largest[0] if largest else None, kernels_for(p).adam_update
+        update(p, g, m, v, most, *numbers, *group["betas"], group["eps"], decay, shrink, sign)
 
 
 class AdamW(Adam):

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from minidl.autograd.modes import enable_grad, tape
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
+from minidl.kernels import current_choice
+from minidl.kernels.threads import parallel_for
 from minidl.optim.groups import Group as Group
 from minidl.optim.groups import ParamsLike as ParamsLike
 from minidl.optim.groups import completed_group, listed
-from minidl.optim.packing import Pack
+from minidl.optim.packing import Pack, overlap
 from minidl.optim.packing import State as State
 from minidl.optim.saved_state import fitted_state
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
-BLOCK = 16384
-"""Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
+SERIAL = 1 << 17
+"""Elements that are updated sooner than other threads wake up."""
+
+
+class _Update(NamedTuple):
+    """A parameter whose step has been counted, as flat arrays, and what its rule needs."""
+
+    p: Array
+    g: Array
+    arrays: tuple[Array, ...]
+    group: Group
+    numbers: tuple[Any, ...]
 
 
 class Optimizer:
@@ -44,6 +56,8 @@ class Optimizer:
     """
 
     formula: ClassVar[str] = ""
+    block: ClassVar[int] = 16384
+    """Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
     param_groups: list[Group]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -109,28 +123,34 @@ class Optimizer:
         heard = tape.recorder
         if heard is not None:
             self._unpack()
-        for i, group in enumerate(self.param_groups):
-            pairs: Any = zip(group["params"], self._states[i], strict=True)
-            if heard is None:
-                pairs = self._update_packed(i, group)
-            for parameter, state in pairs:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                p, g = parameter.array, gradient.array
-                if p.shape != g.shape:
-                    raise ValueError(f"{self._name}: a parameter of shape {p.shape} has a gradient of shape {g.shape}")
+        pending: list[_Update] = []
+        try:
+            for i, group in enumerate(self.param_groups):
+                pairs: Any = zip(group["params"], self._states[i], strict=True)
                 if heard is None:
-                    self._update(p, g, state, group)
-                else:
-                    before, state_before = p.copy(), _copied(state)
-                    self._update(p, g, state, group)
-                    options = {key: group[key] for key in self.defaults}
-                    heard.on_update(
-                        self._name, parameter, before, g.copy(), p.copy(), state_before, _copied(state), options,
-                        self.formula,
-                    )  # fmt: skip
-                parameter._written()
+                    pairs = self._update_packed(i, group)
+                for parameter, state in pairs:
+                    gradient = parameter.grad
+                    if gradient is None:
+                        continue
+                    p, g = parameter.array, gradient.array
+                    if p.shape != g.shape:
+                        raise ValueError(
+                            f"{self._name}: a parameter of shape {p.shape} has a gradient of shape {g.shape}"
+                        )
+                    if heard is None:
+                        pending += self._begun(p, g, state, group)
+                    else:
+                        before, state_before = p.copy(), _copied(state)
+                        self._run(self._begun(p, g, state, group))
+                        options = {key: group[key] for key in self.defaults}
+                        heard.on_update(
+                            self._name, parameter, before, g.copy(), p.copy(), state_before, _copied(state), options,
+                            self.formula,
+                        )  # fmt: skip
+                    parameter._written()
+        finally:
+            self._run(pending)
         return loss
 
     def _update_packed(self, i: int, group: Group) -> list[tuple[Tensor, State]]:
@@ -158,20 +178,35 @@ class Optimizer:
         self._unpack()
         return self.__dict__
 
-    def _update(self, p: Array, g: Array, state: State, group: Group) -> None:
-        if p.dtype == np.float16:
-            wide = p.astype(np.float32)
-            self._update(wide, g.astype(np.float32), state, group)
-            p[...] = wide
-            return
+    def _begun(self, p: Array, g: Array, state: State, group: Group) -> list[_Update]:
+        """Count the step of one parameter; what remains to be done, if it can be done later and in pieces."""
+        strewn = isinstance(p, np.ndarray) and not p.flags.c_contiguous
+        if p.dtype == np.float16 or strewn:
+            dtype = np.promote_types(p.dtype, np.float32)
+            copy = np.ascontiguousarray(p, dtype) if strewn else p.astype(dtype)
+            self._run(self._begun(copy, g.astype(dtype), state, group))
+            p[...] = copy
+            return []
         arrays, numbers = self.prepare(p, state, group)
-        if p.size <= BLOCK or not isinstance(p, np.ndarray) or not p.flags.c_contiguous:
+        if not isinstance(p, np.ndarray):
             self.rule(p, g, arrays, group, numbers)
-            return
+            return []
         flat_p, flat_g, *flat = [np.ascontiguousarray(a).reshape(-1) for a in (p, g, *arrays)]
-        for start in range(0, p.size, BLOCK):
-            part = slice(start, start + BLOCK)
-            self.rule(flat_p[part], flat_g[part], tuple([a[part] for a in flat]), group, numbers)
+        return [_Update(flat_p, flat_g, tuple(flat), group, numbers)]
+
+    def _run(self, updates: list[_Update]) -> None:
+        """Do what remains, block by block, the blocks of all parameters shared out over threads."""
+        blocks = [(u, slice(i, i + self.block)) for u in updates for i in range(0, u.p.size, self.block)]
+
+        def run(first: int, last: int) -> None:
+            for u, part in blocks[first:last]:
+                self.rule(u.p[part], u.g[part], tuple([a[part] for a in u.arrays]), u.group, u.numbers)
+
+        few = len(blocks) < 2 or sum([u.p.size for u in updates]) < SERIAL
+        if few or current_choice() != "auto" or overlap([u.p for u in updates]):
+            run(0, len(blocks))
+        else:
+            parallel_for(len(blocks), 1, run)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or make them zero."""

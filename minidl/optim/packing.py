@@ -40,7 +40,7 @@ class Pack:
         small = [pair for pair in pairs if _small(pair[0])]
         self.members = [pair for pair in small if _alike(pair, small[0])]
         self.shared: State = {}
-        if len(self.members) < 2 or _overlap([parameter.array for parameter, _ in self.members]):
+        if len(self.members) < 2 or overlap([parameter.array for parameter, _ in self.members]):
             self.members, self.others = [], pairs
             return
         self.others = [pair for pair in pairs if not (_small(pair[0]) and _alike(pair, small[0]))]
@@ -91,7 +91,7 @@ def _small(parameter: Tensor) -> bool:
     return isinstance(p, np.ndarray) and p.size <= SMALL and p.dtype.itemsize > 2 and parameter.grad is not None
 
 
-def _overlap(arrays: list[Array]) -> bool:
+def overlap(arrays: list[Array]) -> bool:
     """True when two share memory, so that they must be updated one after the other."""
     bounds = sorted(byte_bounds(array) for array in arrays if array.size)
     return any(end > start for (_, end), (start, _) in pairwise(bounds))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from minidl.backend import Array
-from minidl.optim.optimizer import Group, Optimizer, ParamsLike, State, followed_gradient, zeros
+from minidl.kernels import kernels_for
+from minidl.optim.optimizer import Group, Optimizer, ParamsLike, State, zeros
 
 
 class SGD(Optimizer):
@@ -37,6 +38,7 @@ class SGD(Optimizer):
     [0.5]
     """
 
+    block = 1 << 16
     formula = r"b \leftarrow \mu b + (1 - \tau) g,\quad p \leftarrow p - \alpha b"
 
     def __init__(
@@ -78,10 +80,7 @@ class SGD(Optimizer):
         return (state["momentum_buffer"],), (1 - group["dampening"],)
 
     def rule(self, p: Array, g: Array, arrays: tuple[Array, ...], group: Group, numbers: tuple[Any, ...]) -> None:
-        g = followed_gradient(p, g, group)
-        if arrays:
-            (b,), (fresh,) = arrays, numbers
-            b *= group["momentum"]
-            b += fresh * g if fresh != 1 else g
-            g = g + group["momentum"] * b if group["nesterov"] else b
-        p -= group["lr"] * g
+        b, fresh = (arrays[0], numbers[0]) if arrays else (None, 1)
+        sign = -1 if group["maximize"] else 1
+        update = kernels_for(p).sgd_update
+        update(p, g, b, group["lr"], group["momentum"], fresh, group["nesterov"], group["weight_decay"], sign)

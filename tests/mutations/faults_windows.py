@@ -107,10 +107,13 @@ def _(patch: Patch) -> None:
     patch.setattr(normalization.BatchNorm, "fast_backward", fast_backward)
 
 
-@rule("layer norm: mean of the gradient not removed", "layer_norm", normalization.Standardize, "fast_backward")
+@rule("layer norm: mean of the gradient not removed", "layer_norm", normalization.LayerNorm, "fast_backward")
 def _(self: Any, gy: Any, needs: Any) -> Any:
-    y, inv_std = self.saved_outputs[0].array, self.buffers[0]
-    return ((gy - y * (gy * y).mean(-1, keepdims=True)) * inv_std,)
+    x, w, _ = self.saved_arrays
+    mean, inv_std = [m.reshape(*x.shape[:-1], 1) for m in self.buffers]
+    y, g, rows = (x - mean) * inv_std, gy * w, (-1, x.shape[-1])
+    gx = (g - y * (g * y).mean(-1, keepdims=True)) * inv_std
+    return (gx, (gy * y).reshape(rows).sum(0), gy.reshape(rows).sum(0))
 
 
 @rule("cross entropy: 1 not taken off at the label", "cross_entropy", loss.SoftmaxCrossEntropy, "fast_backward")

@@ -14,7 +14,7 @@ import minidl.nn.functional as F
 from minidl.autograd import enable_grad, grad, gradcheck, gradgradcheck
 from minidl.kernels import use_kernels
 from minidl.ops.fused import Fused
-from minidl.ops.normalization import BatchNorm, Standardize
+from minidl.ops.normalization import BatchNorm, LayerNorm, Standardize
 
 EXACT = {"method": "complex", "atol": 1e-8, "rtol": 1e-8}
 SHAPES = st.sampled_from([(4, 3), (2, 3, 5), (3, 2, 2, 4), (1, 2, 3, 3), (2, 4, 1, 3)])
@@ -162,12 +162,13 @@ def test_derivatives_up_to_the_third(name: str, kernels: str) -> None:
         assert gradgradcheck(slope, [x, w, b], **EXACT)
 
 
-@pytest.mark.parametrize("fused", [BatchNorm(0.1), Standardize(0.1)], ids=["BatchNorm", "Standardize"])
+@pytest.mark.parametrize("fused", [BatchNorm(0.1), LayerNorm(0.1), Standardize(0.1)], ids=lambda op: op.name)
 def test_the_fast_body_means_what_the_composite_says(fused: Fused) -> None:
     """Value, first and second gradient of the two bodies of a fused operation."""
     rng = np.random.default_rng(0)
-    count = 3 if isinstance(fused, BatchNorm) else 1
-    arrays = [rng.normal(size=(3, 4, 2)), rng.normal(size=4), rng.normal(size=4)][:count]
+    size = 2 if isinstance(fused, LayerNorm) else 4
+    count = 1 if isinstance(fused, Standardize) else 3
+    arrays = [rng.normal(size=(3, 4, 2)), rng.normal(size=size), rng.normal(size=size)][:count]
     results = []
     for choice in ("auto", "numpy"):
         xs = [dl.tensor(a, requires_grad=True) for a in arrays]

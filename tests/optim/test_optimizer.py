@@ -14,7 +14,7 @@ import pytest
 from minidl import Tensor, optim
 from minidl.autograd import no_grad, record
 from minidl.autograd.recorder import UpdateEvent
-from minidl.optim.optimizer import BLOCK
+from minidl.optim.optimizer import SERIAL
 from minidl.optim.packing import SMALL
 
 EVERY = [
@@ -93,7 +93,7 @@ def test_T1_parameters_that_share_memory_are_updated_one_after_the_other():
 
 @every
 def test_large_parameters_updated_in_blocks_are_the_same_bits(cls, options, rng):
-    flat = Tensor(rng.standard_normal(2 * BLOCK + 77).astype("f4"), requires_grad=True)
+    flat = Tensor(rng.standard_normal(2 * SERIAL + 77).astype("f4"), requires_grad=True)
     pieces = [Tensor(flat.array[i : i + 9001].copy(), requires_grad=True) for i in range(0, flat.numel(), 9001)]
     strided = Tensor(np.repeat(flat.array, 2)[::2], requires_grad=True)
     assert not strided.array.flags.c_contiguous
@@ -111,7 +111,7 @@ def test_large_parameters_updated_in_blocks_are_the_same_bits(cls, options, rng)
 
 @every
 def test_T6_gradients_are_never_written_to(cls, options, rng):
-    ps = parameters(rng, [(3,), (2 * BLOCK,)])
+    ps = parameters(rng, [(3,), (2 * SERIAL,)])
     optimizer = cls(ps, **options)
     for _ in range(2):
         give_gradients(ps, rng)

@@ -7,7 +7,11 @@ from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_p
 from minidl.kernels.cpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.cpu.gru import gru_steps as gru_steps
 from minidl.kernels.cpu.gru import gru_steps_grad as gru_steps_grad
+from minidl.kernels.cpu.layer_norm import layer_norm as layer_norm
+from minidl.kernels.cpu.layer_norm import layer_norm_grad as layer_norm_grad
 from minidl.kernels.cpu.linalg import matmul as matmul
+from minidl.kernels.cpu.loss import softmax_cross_entropy as softmax_cross_entropy
+from minidl.kernels.cpu.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad
 from minidl.kernels.cpu.normalization import batch_norm as batch_norm
 from minidl.kernels.cpu.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.cpu.normalization import batch_norm_stats as batch_norm_stats
@@ -24,3 +28,5 @@ from minidl.kernels.cpu.recurrent import rnn_steps as rnn_steps
 from minidl.kernels.cpu.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
+from minidl.kernels.cpu.updates import adam_update as adam_update
+from minidl.kernels.cpu.updates import sgd_update as sgd_update

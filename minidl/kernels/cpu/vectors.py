@@ -56,6 +56,9 @@ class Vector:
     def __rsub__(self, other: Number) -> Vector:
         return self._emit("fsub", self._of(other), self.value)
 
+    def __neg__(self) -> Vector:
+        return Vector(self.builder, self.builder.fneg(self.value))
+
     def __mul__(self, other: Number) -> Vector:
         return self._emit("fmul", self.value, self._of(other))
 
@@ -204,10 +207,10 @@ def _compiled(formula: Callable[..., Any], inputs: int, outputs: int, sums: int,
 
     @intrinsic(prefer_literal=True)
     def kernel(typing: Any, n: Any, *arguments: Any) -> Any:
-        kinds = [
-            a if isinstance(a, types.Array) else types.float32 if isinstance(a, types.Float) else types.int64
-            for a in arguments
-        ]
+        kinds: list[Any] = []
+        for a in arguments:
+            is_place = bool(kinds) and isinstance(kinds[-1], types.Array)
+            kinds.append(a if isinstance(a, types.Array) else types.int64 if is_place else types.float32)
         many: Any = types.UniTuple
         result = types.void if not sums else types.float32 if sums == 1 else many(types.float32, sums)
 

@@ -5,7 +5,11 @@ from minidl.kernels.reference.convolution import conv2d_input_grad as conv2d_inp
 from minidl.kernels.reference.convolution import conv2d_weight_grad as conv2d_weight_grad
 from minidl.kernels.reference.fused import conv2d_relu_max_pool2d as conv2d_relu_max_pool2d
 from minidl.kernels.reference.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
+from minidl.kernels.reference.layer_norm import layer_norm as layer_norm
+from minidl.kernels.reference.layer_norm import layer_norm_grad as layer_norm_grad
 from minidl.kernels.reference.linalg import matmul as matmul
+from minidl.kernels.reference.loss import softmax_cross_entropy as softmax_cross_entropy
+from minidl.kernels.reference.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad
 from minidl.kernels.reference.normalization import batch_norm as batch_norm
 from minidl.kernels.reference.normalization import batch_norm_grad as batch_norm_grad
 from minidl.kernels.reference.normalization import batch_norm_stats as batch_norm_stats
@@ -24,3 +28,5 @@ from minidl.kernels.reference.recurrent import rnn_steps as rnn_steps
 from minidl.kernels.reference.recurrent import rnn_steps_grad as rnn_steps_grad
 from minidl.kernels.reference.unfold import col2im as col2im
 from minidl.kernels.reference.unfold import im2col as im2col
+from minidl.kernels.reference.updates import adam_update as adam_update
+from minidl.kernels.reference.updates import sgd_update as sgd_update
