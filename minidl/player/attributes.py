@@ -39,9 +39,25 @@ def attributes(
                 found[slot] = value
     if function.name == "Dropout":
         found["mask"] = _jsonable(np.broadcast_to(to_host(function.buffers[0]), outputs[0].array.shape), limit)
+    if function.name == "GetItem":
+        found["index"] = _index_text(function.buffers[0])
     if function.name in MOVERS and outputs[0].array.size <= limit and all(x.array.size <= limit for x in inputs):
         found["picks"] = _picks(function, inputs)
     return found
+
+
+def _index_text(index: Any) -> str:
+    """An index as it is written: 0, 1:3 or None; … stands for an array."""
+
+    def part(p: Any) -> str:
+        if isinstance(p, slice):
+            step = "" if p.step is None else f":{p.step}"
+            return f"{'' if p.start is None else p.start}:{'' if p.stop is None else p.stop}{step}"
+        if p is Ellipsis:
+            return "..."
+        return str(p) if p is None or isinstance(p, int | np.integer) else "…"
+
+    return ", ".join(part(p) for p in (index if isinstance(index, tuple) else (index,)))
 
 
 def _jsonable(value: Any, limit: int) -> Any:

@@ -97,4 +97,14 @@ def _stretches(text: list[str], ran: set[int]) -> list[dict[str, Any]]:
             stretches[-1]["lines"].append(text[k - 1])
         else:
             stretches.append({"first": k, "lines": [text[k - 1]]})
-    return stretches
+    return [_trimmed(stretch) for stretch in stretches if any(line.strip() for line in stretch["lines"])]
+
+
+def _trimmed(stretch: dict[str, Any]) -> dict[str, Any]:
+    """The stretch without empty lines at its ends."""
+    first, lines = stretch["first"], list(stretch["lines"])
+    while not lines[0].strip():
+        first, lines = first + 1, lines[1:]
+    while not lines[-1].strip():
+        lines.pop()
+    return {"first": first, "lines": lines}

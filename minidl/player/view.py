@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ def symbol(node: Event) -> str:
     n = node["attrs"].get("n")
     if node["op"] == "PowNumber" and isinstance(n, int) and n >= 0:
         return "x" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(n))
+    if node["op"] == "GetItem" and "index" in node["attrs"]:
+        return f"[{node['attrs']['index']}]"
     op: str = node["op"]
     return SYMBOLS.get(op, op)
 
@@ -81,7 +84,28 @@ def _node(node: Event) -> dict[str, Any]:
 
 
 def _formula(formula: dict[str, str]) -> dict[str, str]:
-    return {side: mathml(latex, display=True) for side, latex in formula.items() if latex}
+    return {
+        side: "".join(mathml(part, display=True) for part in parts_of(latex))
+        for side, latex in formula.items()
+        if latex
+    }
+
+
+def parts_of(latex: str) -> list[str]:
+    r"""The equations of a formula, cut at \quad outside of braces, so that a narrow page can wrap them.
+
+    >>> parts_of(r"y = a + b,\quad z = \text{a\quad b}")
+    ['y = a + b,', 'z = \\text{a\\quad b}']
+    """
+    parts, depth, start = [], 0, 0
+    for found in re.finditer(r"\\(?:quad|begin|end|left|right)\b|[{}]", latex):
+        sign = found.group()
+        if sign == r"\quad" and not depth:
+            parts.append(latex[start : found.start()].strip())
+            start = found.end()
+        depth += sign in ("{", r"\begin", r"\left")
+        depth -= sign in ("}", r"\end", r"\right")
+    return [part for part in [*parts, latex[start:].strip()] if part]
 
 
 def _equations(plugged: tuple[Plugged, ...]) -> list[Any]:
@@ -127,7 +151,17 @@ def _step_view(trace: Trace, step: Step) -> dict[str, Any]:
             "old": _states(event["state_before"]),
             "new": _states(event["state_after"]),
             "lines": [
-                [place, [[mathml(line.letter), line.expression.to_json(), rounded(line.recorded)] for line in lines]]
+                [
+                    place,
+                    [
+                        [
+                            None if line.letter == "p" else mathml(line.letter),
+                            line.expression.to_json(),
+                            rounded(line.recorded),
+                        ]
+                        for line in lines
+                    ],
+                ]
                 for place, lines in step.lines
             ],
         }

@@ -2,6 +2,11 @@
 
 const WINDOWED = ['Conv2d', 'MaxPool2d', 'AvgPool2d'];
 
+// What the formulas of the optimizers call what they remember.
+const REMEMBERED = {
+  exp_avg: 'm', exp_avg_sq: 'v', max_exp_avg_sq: 'v̂', momentum_buffer: 'b', sum: 'G', square_avg: 's', acc_delta: 'd', grad_avg: 'ḡ',
+};
+
 class Card {
   constructor(player) {
     this.player = player;
@@ -97,11 +102,12 @@ class Card {
     const one = sizeOf(now.after.s) === 1;
     const pick = can.size && !one ? { choose: (place) => player.choose(0, place), chosen, can } : {};
     const rows = found && make('div', { class: 'plugged' }, found[1].map(([letter, part, value]) => {
-      const left = new DOMParser().parseFromString(letter, 'text/xml').documentElement.firstElementChild;
-      return make('p', {}, equation(document.importNode(left, true), part, value, false));
+      const own = letter || nameMath(player.data.nodes[id].name, id, one ? [] : indexOf(chosen, now.after.s));
+      const left = typeof own === 'string' ? document.importNode(new DOMParser().parseFromString(own, 'text/xml').documentElement.firstElementChild, true) : own;
+      return make('p', {}, equation(left, part, value, false));
     }));
     const remembered = (values, which) => Object.entries(values).filter(([, v]) => v && v.s).map(([key, v]) =>
-      valueTable(v, { caption: key, note: say(which), array: 'state', say }));
+      valueTable(v, { caption: REMEMBERED[key] ? `${REMEMBERED[key]} · ${key}` : key, note: say(which), array: 'state', say }));
     const options = Object.entries(now.options).filter(([, v]) => v !== null && v !== false && v !== 0)
       .map(([key, v]) => `${key} = ${Array.isArray(v) ? v.map((x) => show(x)).join(', ') : show(v)}`);
     return [

@@ -66,17 +66,25 @@ function inContext(outer, part, k) {
 
 // The name of a value: its own, or v with its number; with a bar it is its gradient.
 function nameMath(name, id, index, bar, constant) {
-  let letter = constant !== undefined && !name ? math('mn', {}, show(constant)) : name ? nameParts(name) : math('msub', {}, math('mi', {}, 'v'), math('mn', {}, String(id)));
-  if (bar) letter = math('mover', { accent: 'true' }, letter, mo('¯', { stretchy: 'true' }));
+  const barred = (base) => {
+    if (!bar) return base;
+    if (base.textContent.length > 1) return math('mrow', { class: 'barred' }, base);
+    return math('mover', { accent: 'true' }, base, mo('¯', { stretchy: 'true' }));
+  };
+  let letter;
+  if (name) letter = nameParts(name, barred);
+  else if (constant !== undefined) letter = barred(math('mn', {}, show(constant)));
+  else letter = math('msub', {}, barred(math('mi', {}, 'v')), math('mn', {}, String(id)));
   if (!index || !index.length) return letter;
   if (!name) return math('mrow', {}, letter, mo('[', { stretchy: 'false' }), math('mn', {}, index.join(',')), mo(']', { stretchy: 'false' }));
   return math('msub', {}, math('mrow', {}, letter), math('mn', {}, index.join(',')));
 }
 
-function nameParts(name) {
-  const found = /^([A-Za-zΑ-ω]+)_?(\d+|[A-Za-z]{1,4})?$/.exec(name);
-  if (found && found[2] && found[1].length === 1) return math('msub', {}, math('mi', {}, found[1]), math('mi', {}, found[2]));
-  return math('mi', name.length > 1 ? { mathvariant: 'normal' } : {}, name);
+// W_z and x1 have an index; longer names stand upright as they are.
+function nameParts(name, barred) {
+  const found = /^([A-Za-z\u0391-\u03c9])(?:_(\w{1,6})|(\d{1,2}))$/.exec(name);
+  if (found) return math('msub', {}, barred(math('mi', {}, found[1])), math('mi', {}, found[2] || found[3]));
+  return barred(math('mi', name.length > 1 ? { mathvariant: 'normal' } : {}, name));
 }
 
 // An equation that may wrap: the left side, the terms one by one, the result.

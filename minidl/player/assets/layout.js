@@ -103,8 +103,20 @@ function placed(layers) {
       apart(layer, wish);
     }
   }
-  const top = Math.min(...layers.flat().map((p) => p.y - p.height / 2));
-  for (const point of layers.flat()) point.y -= top;
+  closed(layers.flat());
+}
+
+// Bands in which nothing stands, as between two graphs that do not touch, are closed; the first begins at 0.
+function closed(points) {
+  const topOf = (point) => point.y - point.height / 2;
+  const sorted = [...points].sort((a, b) => topOf(a) - topOf(b));
+  let [bottom, shift] = [-BOX.gapY, topOf(sorted[0])];
+  for (const point of sorted) {
+    const top = topOf(point);
+    if (top - shift > bottom + BOX.gapY) shift = top - bottom - BOX.gapY;
+    point.y -= shift;
+    bottom = Math.max(bottom, point.y + point.height / 2);
+  }
 }
 
 // The heights closest to the wishes that keep the order and the gaps: blocks that overlap are merged and share a shift.

@@ -183,7 +183,7 @@ class Player {
     const state = this.state();
     this.card.show(this.step, state);
     this.graph.draw(this.step, state, this.hidden());
-    this.checks.replaceChildren(...this.data.steps.filter((step) => step.k === 'check').map((step) => checkLine(step, say)));
+    this.checks.replaceChildren(...this.data.steps.filter((step) => step.k === 'check' && step !== now).map((step) => checkLine(step, say)));
   }
 
   what(now) {
