@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -136,6 +138,49 @@ def test_a_child_by_fork_may_use_the_gallery_of_its_parent(tmp_path):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     gallery.enrol("Cleo", embeddings(1, seed=2), MODEL)
     assert gallery.people() == ["Ann", "Bob", "Cleo"]
+
+
+READING_ONLY = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from gallery_cases import MODEL, embeddings
+from minidl.faces.errors import BadGallery
+from minidl.faces.gallery import Gallery
+
+if os.getuid() == 0:
+    os.setuid(65534)  # to whom permissions apply
+gallery = Gallery(sys.argv[1])
+assert gallery.search(embeddings(1), 1, MODEL)[0][0].name == "Ann"
+refused = 0
+for change in (lambda: gallery.enrol("Bob", embeddings(1, seed=1), MODEL), lambda: gallery.forget("Ann")):
+    try:
+        change()
+    except BadGallery as error:
+        refused += "permissions" in str(error)
+try:
+    Gallery(sys.argv[1] + "-new")
+except BadGallery as error:
+    refused += "cannot be made" in str(error)
+assert refused == 3, refused
+"""
+
+
+def test_on_ground_that_cannot_be_written_a_gallery_is_read_and_nothing_else():
+    """Write-ahead logging wants to write beside the file even to read."""
+    folder = tempfile.mkdtemp()  # those of pytest are closed to other users
+    path = os.path.join(folder, "g")
+    try:
+        with Gallery(path) as gallery:
+            gallery.enrol("Ann", embeddings(1), MODEL)
+        os.chmod(path, 0o444)
+        os.chmod(folder, 0o555)
+        words = [sys.executable, "-c", READING_ONLY, path, os.path.dirname(__file__)]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert os.listdir(folder) == ["g"]
+    finally:
+        os.chmod(folder, 0o755)
+        shutil.rmtree(folder)
 
 
 def test_threads_share_a_gallery(tmp_path):

@@ -76,15 +76,17 @@ class Store:
         # A file on read-only ground has nowhere to keep its log: what is whole can be read all the same.
         ways = ["?mode=rw", "?mode=ro"] + ([] if log.exists() and log.stat().st_size else ["?immutable=1"])
         for number, way in enumerate(ways):
-            self._connection = self._connect(address + way)
             self.writable = way == "?mode=rw" and os.access(self.path, os.W_OK)
+            connection = None
             try:
+                connection = self._connection = self._connect(address + way)
                 with self.reading() as run:
                     version = run("PRAGMA user_version").fetchone()[0]
                     run("SELECT 1 FROM facts, people, names, slots, templates LIMIT 1").fetchone()
                 break
             except BadGallery:
-                self._connection.close()
+                if connection is not None:
+                    connection.close()
                 if number == len(ways) - 1:
                     raise
         if version != VERSION:
@@ -98,8 +100,12 @@ class Store:
             connection = sqlite3.connect(
                 address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
             )
-            for setting in ("secure_delete=ON", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF"):
-                connection.execute(f"PRAGMA {setting}").fetchall()
+            try:
+                for setting in ("secure_delete=ON", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF"):
+                    connection.execute(f"PRAGMA {setting}").fetchall()
+            except sqlite3.Error:
+                connection.close()
+                raise
             return connection
 
     @contextmanager

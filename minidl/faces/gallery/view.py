@@ -37,6 +37,7 @@ class View:
     def _begin(self, model: str | None, dimension: int) -> None:
         self.names: dict[int, Name] = {}
         self._numbers: dict[Name, int] = {}
+        self._free: set[int] = set()
         self.matrix = TemplateMatrix(dimension)
         self.model, self.stamp, self.rooms = model, -1, 0
 
@@ -89,7 +90,10 @@ class View:
         before = self.names.pop(number, None)
         if before is not None and self._numbers.get(before) == number:
             del self._numbers[before]
-        if name is not None:
+        if name is None:
+            self._free.add(number)
+        else:
+            self._free.discard(number)
             self.names[number], self._numbers[name] = name, number
 
     def number_of(self, name: object) -> int | None:
@@ -98,7 +102,7 @@ class View:
 
     def free_rooms(self) -> list[int]:
         """The numbers that nobody has any more."""
-        return [] if len(self.names) == self.rooms else [k for k in range(1, self.rooms + 1) if k not in self.names]
+        return sorted(self._free)
 
 
 def about(kind: str, *numbers: int) -> bytes:
