@@ -73,7 +73,7 @@ def binary(logits: Tensor, labels: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.flatten(), labels.float())
 
 
-fit(yes_or_no, colour.train_x, colour.train_y, 15 if FAST else 30, lr=1e-3, loss=binary)
+fit(yes_or_no, colour.train_x, colour.train_y, 12 if FAST else 20, lr=1e-3, loss=binary)
 with nn.evaluating(yes_or_no), dl.no_grad():
     answers = (yes_or_no(dl.tensor(colour.test_x)).flatten().numpy() > 0).astype(np.int64)
 print(f"  yes or no 是与否: 222,849 parameters 参数, right 正确 {100 * accuracy(colour.test_y, answers):.0f} %")
@@ -87,7 +87,7 @@ cnn = nn.Sequential(
     nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * 13 * 13, PEOPLE),
 )  # fmt: skip
 results = {}
-for name, model, epochs in (("GRU on rows 逐行 GRU", gru, 45), ("CNN", cnn, 20)):
+for name, model, epochs in (("GRU on rows 逐行 GRU", gru, 36), ("CNN", cnn, 20)):
     fit(model, data.train_x, data.train_y, epochs // 3 if FAST else epochs, lr=2e-3, clip=1.0)
     results[name] = measured(name, model, data)
     assert results[name] >= (0.3 if FAST else 0.45)
