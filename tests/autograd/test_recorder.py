@@ -13,7 +13,7 @@ import pytest
 import minidl as dl
 from minidl.autograd import Recorder, grad, record
 from minidl.autograd.modes import tape
-from minidl.autograd.recorder import DrawEvent, GradientEvent, NodeEvent
+from minidl.autograd.recorder import DrawEvent, GradientEvent, NodeEvent, UpdateEvent, named, scope
 
 
 def line() -> int:
@@ -148,6 +148,95 @@ def test_a_recorder_of_one_s_own() -> None:
     assert heard is mine
     assert mine.count == 2
     assert mine.events == []
+
+
+def test_gradients_are_heard_with_what_they_add_up_to() -> None:
+    """x² + x at 3: the contributions 1, 3, 3 add up to 1, 4, 7; what `.grad` held before is counted in."""
+    x = dl.tensor(3.0, requires_grad=True)
+    with record() as heard:
+        (x * x + x).backward()
+    first = [a.item() for e in heard.events if isinstance(e, GradientEvent) for a in e.accumulated if a is not None]
+    assert first == [1, 1, 4, 7], "the product receives 1, then x three contributions"
+    with record() as heard:
+        (x * 2.0).backward()
+    (event,) = [e for e in heard.events if isinstance(e, GradientEvent)]
+    assert event.accumulated[0].item() == 9
+    assert event.accumulated[1] is None
+
+
+def test_modules_and_named_parts_are_heard() -> None:
+    class Listener(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside: bool | None = None
+            self.path: list[str] = []
+            self.heard: list[str] = []
+
+        def on_enter(self, part: Any) -> None:
+            self.path.append(part if isinstance(part, str) else type(part).__name__)
+
+        def on_leave(self) -> None:
+            self.path.pop()
+
+        def on_name(self, name: str, value: Any) -> None:
+            self.heard.append(name)
+
+        def on_node(self, function: Any, inputs: Any, outputs: Any) -> None:
+            self.heard.append("/".join([*self.path, function.name]))
+
+    net = dl.nn.Sequential(dl.nn.Linear(2, 2), dl.nn.Tanh())
+    mine = Listener()
+    with record(mine):
+        net(dl.ones(1, 2))
+        with scope("t=0"):
+            named("h", dl.ones(1).exp())
+    assert mine.heard == ["Sequential/Linear/Linear", "Sequential/Tanh/Tanh", "t=0/Exp", "h"]
+    assert mine.path == []
+
+
+def test_names_and_scopes_cost_nothing_where_nobody_listens() -> None:
+    x = dl.ones(2)
+    with scope("t=0"):
+        assert named("h", x) is x
+
+
+@pytest.mark.parametrize(("inside", "choice", "fused"), [
+    (None, "auto", True), (None, "numpy", False), (True, "auto", False), (False, "numpy", True),
+])  # fmt: skip
+def test_inside_decides_what_a_fused_operation_is_heard_as(inside: bool | None, choice: str, fused: bool) -> None:
+    with dl.use_kernels(choice), record(Recorder(inside=inside)) as heard:
+        dl.ops.cross_entropy(dl.ones(2, 3), dl.tensor([0, 1]))
+    assert ("SoftmaxCrossEntropy" in heard.operations) is fused
+    assert ("LogSoftmax" in heard.operations) is not fused
+
+
+def test_updates_are_heard_with_the_state_before_and_after() -> None:
+    w = dl.tensor([1.0], requires_grad=True)
+    optimizer = dl.optim.SGD([w], lr=0.1, momentum=0.9)
+    with record() as heard:
+        for _ in range(2):
+            optimizer.zero_grad()
+            (w * 2.0).sum().backward()
+            optimizer.step()
+    first, second = [e for e in heard.events if isinstance(e, UpdateEvent)]
+    assert dict(first.state_before) == {}
+    np.testing.assert_array_equal(first.state_after["momentum_buffer"], [2.0])
+    np.testing.assert_array_equal(second.state_before["momentum_buffer"], [2.0])
+    np.testing.assert_allclose(second.state_after["momentum_buffer"], [3.8])
+    np.testing.assert_array_equal(first.gradient, [2.0])
+    assert first.options["momentum"] == 0.9
+    assert first.formula == dl.optim.SGD.formula
+
+
+def test_a_lesson_s_own_line_is_the_reader_s() -> None:
+    """Lessons are installed below minidl, and are user code nevertheless."""
+    code = compile("x.exp()", str(Path(dl.__file__).parent / "lessons" / "L01_graph.py"), "exec")
+    engine = compile("x.exp()", str(Path(dl.__file__).parent / "nn" / "linear.py"), "exec")
+    with record() as heard:
+        exec(code, {"x": dl.ones(1)})
+        exec(engine, {"x": dl.ones(1)})
+    files = [Path(e.source.file).name for e in heard.events]
+    assert files == ["L01_graph.py", "test_recorder.py"]
 
 
 def test_results_without_a_gradient_are_heard_too() -> None:

@@ -69,7 +69,7 @@ function nameMath(name, id, index, bar, constant) {
   const barred = (base) => {
     if (!bar) return base;
     if (base.textContent.length > 1) return math('mrow', { class: 'barred' }, base);
-    return math('mover', { accent: 'true' }, base, mo('¯', { stretchy: 'true' }));
+    return math('mover', {}, base, mo('¯', { stretchy: 'true' }));
   };
   let letter;
   if (name) letter = nameParts(name, barred);
