@@ -51,6 +51,7 @@ NETWORKS: Final[dict[str, Kind]] = {
     "rnn": Kind(partial(FaceRows, reader="rnn"), Recipe(learning_rate=1e-3)),
     "lstm": Kind(partial(FaceRows, reader="lstm"), Recipe(learning_rate=2e-3)),
     "gru": Kind(partial(FaceRows, reader="gru"), Recipe(learning_rate=2e-3)),
+    "stacked-gru": Kind(partial(FaceRows, reader="gru", layers=2, dropout=0.5), Recipe(learning_rate=2e-3)),
     "cnn-lstm": Kind(FaceCNNLSTM, Recipe(learning_rate=2e-3)),
     "attention": Kind(FaceAttention, Recipe(500, 32, 1.5e-3, 0.1, several=MILD, single=MILD_SINGLE)),
     "vit": Kind(FaceViT, Recipe(500, 32, 1.5e-3, 0.1, several=MILD, single=MILD_SINGLE)),

@@ -41,9 +41,9 @@ class FaceRecognizer(Identifier):
     embedding (`represent`), and recognizes whoever is enrolled, or says that it is nobody known (`identify`).
 
     Arguments:
-        model: one of `MODELS`: the networks "cnn", "resnet" (convolution), "rnn", "lstm", "gru" (rows as a sequence),
-            "cnn-lstm" (columns of a feature map as a sequence), "attention", "vit" (patches as tokens); or, without
-            a network, "eigen" (PCA), "fisher" (PCA and LDA), "lbp" (local binary patterns).
+        model: one of `MODELS`: the networks "cnn", "resnet" (convolution), "rnn", "lstm", "gru", "stacked-gru" (rows as
+            a sequence), "cnn-lstm" (columns of a feature map as a sequence), "attention", "vit" (patches as tokens);
+            or, without a network, "eigen" (PCA), "fisher" (PCA and LDA), "lbp" (local binary patterns).
         image_size: (rows, columns) of every image.
         device: "cpu" or "cuda", for networks.
         seed: of everything random; the same images and seed give the same recognizer, bit for bit.

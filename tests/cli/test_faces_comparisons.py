@@ -8,6 +8,7 @@ import pytest
 
 from minidl.cli.main import main
 from minidl.faces.generated import generated_faces
+from minidl.faces.recognizer import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_a_table_of_what_each_trick_buys(faces, capsys):
 def test_all_models(faces, tmp_path, capsys):
     words = ["faces", "compare", faces, "--models", "all", "--epochs", "1", "--seeds", "0", "--json"]
     assert main([*words, "--out", str(tmp_path / "c.png")]) == 0
-    assert len(json.loads(capsys.readouterr().out)["models"]) == 11
+    assert len(json.loads(capsys.readouterr().out)["models"]) == len(MODELS) == 12
 
 
 def test_a_network_is_trained_for_a_purpose_by_a_loss(faces, tmp_path, capsys):
