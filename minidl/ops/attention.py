@@ -23,7 +23,8 @@ from minidl.autograd.function import Needs
 from minidl.autograd.modes import tape
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, Generator, array_module, default_generator
-from minidl.kernels.attention import Rules, attention, attention_grad, kept_weights
+from minidl.kernels import kernels_for
+from minidl.kernels.attention import Rules, kept_weights
 from minidl.ops.activation import softmax
 from minidl.ops.broadcasting import Operand, as_tensor, broadcast_to, cast, floating, promoted
 from minidl.ops.choice import where
@@ -76,14 +77,15 @@ class Attention(Fused):
         return matmul(weights, v)
 
     def forward(self, q: Array, k: Array, v: Array, bias: Array | None = None) -> Array:
-        y, log_sum = attention(q, k, v, bias, self.rules)
+        y, log_sum = kernels_for(q).attention(q, k, v, bias, self.rules)
         self.buffers = (log_sum,)
         return y
 
     def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
         q, k, v, *bias = self.saved_arrays
         y, log_sum = self.saved_outputs[0].array, self.buffers[0]
-        return attention_grad(gy, q, k, v, bias[0] if bias else None, y, log_sum, needs, self.rules)
+        back = kernels_for(q).attention_grad
+        return back(gy, q, k, v, bias[0] if bias else None, y, log_sum, needs, self.rules)
 
 
 def _operands(name: str, query: Operand, key: Operand, *value: Operand) -> tuple[Tensor, ...]:

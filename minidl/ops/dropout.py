@@ -15,6 +15,7 @@ import numpy as np
 from minidl.autograd.function import Function, Needs
 from minidl.autograd.modes import tape
 from minidl.backend import Array, Generator, array_module, default_generator
+from minidl.kernels import gpu_kernels
 from minidl.ops.broadcasting import Operand, floating
 from minidl.ops.registry import op
 
@@ -39,11 +40,16 @@ class Dropout(Function):
 
 
 def _mask(purpose: str, shape: tuple[int, ...], like: Array, p: float, generator: Generator | None) -> Array:
-    """0 with probability p, otherwise 1/(1 − p); drawn on the host, so that a seed means the same on every device."""
-    stream = (default_generator if generator is None else generator).numpy
-    kept = stream.random(shape, np.float32) >= p
-    dtype = like.real.dtype
-    mask: Array = array_module(like).asarray(kept.astype(dtype) * dtype.type(1 / (1 - p) if p < 1 else 0))
+    """0 with probability p, otherwise 1/(1 − p); on a GPU drawn there, from a key of 64 bits."""
+    stream, dtype = (default_generator if generator is None else generator).numpy, like.real.dtype
+    xp = array_module(like)
+    mask: Array
+    if xp is np:
+        mask = (stream.random(shape, np.float32) >= p).astype(dtype)
+        mask *= dtype.type(1 / (1 - p) if p < 1 else 0)
+    else:
+        key = int(stream.integers(0, 2**64, dtype=np.uint64))
+        mask = gpu_kernels().dropout_mask(xp, shape, dtype, p, key)
     if tape.recorder is not None:
         tape.recorder.on_draw(purpose, mask)
     return mask

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl.autograd.function import Function, Needs
-from minidl.backend import Array
+from minidl.backend import Array, array_module
+from minidl.kernels import may_wait
 from minidl.ops.broadcasting import Operand, as_tensor
 from minidl.ops.choice import where
 from minidl.ops.index import PutItem, _integers
@@ -66,7 +67,7 @@ def embedding(input: Operand, weight: Operand, padding_idx: int | None = None) -
             raise ValueError(f"embedding: padding_idx {padding_idx} is not among the V={V} rows")
         padding_idx %= V
     k = _integers("embedding", input, w.array)
-    if k.size and not (int(k.min()) >= 0 and int(k.max()) < V):
+    if k.size and may_wait(array_module(k)) and not (int(k.min()) >= 0 and int(k.max()) < V):
         wrong = int(k.min()) if int(k.min()) < 0 else int(k.max())
         raise IndexError(f"embedding: there is no row {wrong}; the weight (V={V}, E={E}) has rows 0 to {V - 1}")
     y: Tensor = Embedding(k, padding_idx)(w)

@@ -17,6 +17,7 @@ from minidl.ops.broadcasting import (
     cast,
 )
 from minidl.ops.choice import maximum, minimum, where
+from minidl.ops.index import add_at
 from minidl.ops.reduce import Dims, Sum, _Reduction, axes_of
 from minidl.ops.registry import DISTINCT, op
 from minidl.ops.shape import reshape
@@ -123,7 +124,7 @@ class PutAlong(Function):
             return y
         grid = list(np.ix_(*[np.arange(n) for n in indices.shape]))
         grid[self.axis] = indices
-        xp.add.at(y, tuple([xp.asarray(g) for g in grid]), x)
+        add_at(y, tuple([xp.asarray(g) for g in grid]), x)
         return y
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from minidl.autograd.function import Function, Needs
 from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
+from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Operand, as_tensor, promoted
 from minidl.ops.choice import where
 from minidl.ops.registry import op
@@ -65,25 +66,24 @@ class PutItem(Function):
         y = xp.zeros(self.shape, x.dtype)
         if is_basic(index):
             y[index] = x
-        elif isinstance(index, np.ndarray) and index.ndim == 1 and index.dtype.kind in "iu" and xp is np:
-            add_rows(y, index, x)
         else:
-            xp.add.at(y, index, x)
+            add_at(y, index, x)
         return y
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         return (GetItem(self.buffers[0])(gy),)
 
 
-def add_rows(y: Array, index: Array, rows: Array) -> None:
-    """y[index[i]] += rows[i], with repeats: sorted into runs, each run summed at once (`np.add.at` is slower)."""
-    if index.size == 0 or y.size == 0:
-        return
-    index = np.where(index < 0, index + y.shape[0], index)
-    order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    y[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0, dtype=y.dtype)
+def add_at(y: Array, index: Index, x: Array) -> None:
+    """y[index] += x, with repeats; on a GPU in a fixed order too, so that two runs give the same bits."""
+    xp = array_module(y)
+    if not isinstance(index, tuple) and getattr(index, "ndim", 0) == 1 and index.dtype.kind in "iu":
+        kernels_for(y).add_rows(y, index, x)
+    elif xp is np:
+        np.add.at(y, index, x)
+    else:
+        places = xp.arange(y.size).reshape(y.shape)[index]
+        kernels_for(y).add_rows(y.reshape(-1), places.reshape(-1), xp.broadcast_to(x, places.shape).reshape(-1))
 
 
 def _as_now(index: Any) -> Array:
@@ -192,7 +192,7 @@ class ScatterAdd(Function):
 
     def forward(self, x: Array, s: Array) -> Array:
         y = x.copy()
-        array_module(x).add.at(y, self.buffers[0], s)
+        add_at(y, self.buffers[0], s)
         return y
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 from minidl.autograd.function import Needs
 from minidl.backend import Array, array_module
-from minidl.kernels import kernels_for
+from minidl.kernels import kernels_for, may_wait
 from minidl.ops.activation import log_softmax
 from minidl.ops.arithmetic import mul
 from minidl.ops.broadcasting import Operand, as_tensor, floating, promoted
@@ -104,6 +104,8 @@ def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) ->
     if labels.shape != expected:
         raise ValueError(f"{name}: scores of shape {shape} want labels of shape {expected}, got {labels.shape}")
     rows = x if len(shape) == 2 else reshape(movedim(x, axis, -1), (labels.size, K))
+    if not may_wait(array_module(labels)):  # in a captured graph; there a label that is no class makes the loss nan
+        return rows, labels.reshape(-1).copy(), None
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
     if low >= 0 and high < K and not low <= ignore_index <= high:
         return rows, labels.reshape(-1).copy(), None  # whoever writes into the labels later shall not change the loss

@@ -15,6 +15,8 @@ from minidl.kernels.selection import kernels_for
 
 def _unwritten(shape: Any, dtype: Any = float, **_: Any) -> Any:
     """What `empty` gives: numbers that nobody shall mistake for results."""
+    if not np.dtype(dtype).itemsize:  # NumPy itself asks for such
+        return np.zeros(shape, dtype)
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return np.frombuffer(bytearray(b"\xff" * size), dtype).reshape(shape)
 

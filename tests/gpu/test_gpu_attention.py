@@ -51,7 +51,8 @@ def check(room: Room, lead: tuple[int, ...], sizes: tuple[int, int, int, int], d
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.integers(1, 40)),
        dtype=st.sampled_from(["float32", "float64", "float16"]), causal=st.booleans(),
-       mask=st.sampled_from([None, "whole", "keys", "one"]), biased=st.booleans(), seed=st.integers(0, 2**31))  # fmt: skip
+       mask=st.sampled_from([None, "whole", "keys", "one"]), biased=st.booleans(),
+       seed=st.integers(0, 2**31))  # fmt: skip
 def test_tiles_are_the_whole(
     room: Room, sizes: Any, dtype: str, causal: bool, mask: Any, biased: bool, seed: int
 ) -> None:

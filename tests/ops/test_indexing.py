@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 import minidl as dl
 from minidl import ops
 from minidl.autograd import grad
-from minidl.ops.index import add_rows
+from minidl.kernels.portable import add_rows
 
 
 def scattered(index: Any, shape: Any, gy: np.ndarray) -> np.ndarray:

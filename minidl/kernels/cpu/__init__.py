@@ -1,5 +1,7 @@
 """The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
 
+from minidl.kernels.attention import attention as attention
+from minidl.kernels.attention import attention_grad as attention_grad
 from minidl.kernels.cpu.convolution import conv2d as conv2d
 from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad
@@ -30,3 +32,4 @@ from minidl.kernels.cpu.unfold import col2im as col2im
 from minidl.kernels.cpu.unfold import im2col as im2col
 from minidl.kernels.cpu.updates import adam_update as adam_update
 from minidl.kernels.cpu.updates import sgd_update as sgd_update
+from minidl.kernels.portable.scatter import add_rows as add_rows

@@ -13,6 +13,7 @@ from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_p
 from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.gpu.layer_norm import layer_norm as layer_norm
 from minidl.kernels.gpu.layer_norm import layer_norm_grad as layer_norm_grad
+from minidl.kernels.gpu.linalg import matmul as matmul
 from minidl.kernels.gpu.loss import softmax_cross_entropy as softmax_cross_entropy
 from minidl.kernels.gpu.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad
 from minidl.kernels.gpu.normalization import batch_norm as batch_norm
@@ -39,4 +40,3 @@ from minidl.kernels.gpu.unfold import col2im as col2im
 from minidl.kernels.gpu.unfold import im2col as im2col
 from minidl.kernels.gpu.updates import adam_update as adam_update
 from minidl.kernels.gpu.updates import sgd_update as sgd_update
-from minidl.kernels.portable.linalg import matmul as matmul

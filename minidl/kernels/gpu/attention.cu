@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(128) attend(const T* __restrict__ q, const T* 
         wide<T> acc[TILE / ROWS][WIDTH / COLUMNS] = {};
         __syncthreads();
         fetch<T, TILE, WIDTH>(queries, q + n * a.L * a.E, query, a.L, a.E);
-        if (t < TILE) most[t] = -wide<T>(INFINITY), sum[t] = 0;
+        if (t < TILE) most[t] = -infinity<wide<T>>(), sum[t] = 0;
         for (int key = 0; key < a.S && !(a.causal && key >= query + TILE); key += TILE) {
             __syncthreads();
             fetch<T, TILE, WIDTH>(keys, k + n * a.S * a.E, key, a.S, a.E);
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(128) attend(const T* __restrict__ q, const T* 
             if (t < TILE) {
                 wide<T> largest = most[t], total = 0;
                 for (int j = 0; j < TILE; j++) largest = larger(largest, p[t][j]);
-                const wide<T> shift = largest == -wide<T>(INFINITY) ? wide<T>(0) : largest;
+                const wide<T> shift = largest == -infinity<wide<T>>() ? wide<T>(0) : largest;
                 for (int j = 0; j < TILE; j++) total += p[t][j] = exp(p[t][j] - shift);
                 fade[t] = exp(most[t] - shift);
                 sum[t] = sum[t] * fade[t] + total;
@@ -60,6 +60,6 @@ __global__ void __launch_bounds__(128) attend(const T* __restrict__ q, const T* 
         }
         store<T, TILE, WIDTH>(o + n * a.L * a.D, acc, query, a.L, a.D, wide<T>(1));
         if (t < TILE && query + t < a.L)
-            log_sum[n * a.L + query + t] = sum[t] == 0 ? wide<T>(INFINITY) : most[t] + log(sum[t]);
+            log_sum[n * a.L + query + t] = sum[t] == 0 ? infinity<wide<T>>() : most[t] + log(sum[t]);
     }
 }

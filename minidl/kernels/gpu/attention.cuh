@@ -39,7 +39,7 @@ __device__ inline void scores(wide<T> (&s)[TILE / ROWS][TILE / COLUMNS], const w
             if (sees && allowed) sees = allowed[(long long)i * a.allowed_row + (long long)j * a.allowed_column];
             s[u][w] *= wide<T>(a.scale);
             if (sees && bias) s[u][w] += wide<T>(bias[(long long)i * a.bias_row + (long long)j * a.bias_column]);
-            if (!sees) s[u][w] = -wide<T>(INFINITY);
+            if (!sees) s[u][w] = -infinity<wide<T>>();
         }
 }
 

@@ -29,7 +29,7 @@ __device__ inline void weights(wide<T> (&p)[TILE][TILE + 1], wide<T> (&slope)[TI
     for (int u = 0; u < TILE / ROWS; u++) {
         const int i = down + ROWS * u;
         const bool exists = query + i < a.L;
-        const wide<T> lambda = exists ? log_sum[query + i] : wide<T>(INFINITY), mean = exists ? sums[query + i] : wide<T>(0);
+        const wide<T> lambda = exists ? log_sum[query + i] : infinity<wide<T>>(), mean = exists ? sums[query + i] : wide<T>(0);
         for (int w = 0; w < TILE / COLUMNS; w++) {
             const int j = across + COLUMNS * w;
             wide<T> product = 0;

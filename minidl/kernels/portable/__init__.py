@@ -1,5 +1,7 @@
 """The same functions as array expressions: NumPy on the CPU, CuPy on a GPU that has no kernels of its own yet."""
 
+from minidl.kernels.attention import attention as attention
+from minidl.kernels.attention import attention_grad as attention_grad
 from minidl.kernels.portable.convolution import conv2d as conv2d
 from minidl.kernels.portable.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.portable.convolution import conv2d_weight_grad as conv2d_weight_grad
@@ -26,6 +28,7 @@ from minidl.kernels.portable.recurrent import lstm_steps as lstm_steps
 from minidl.kernels.portable.recurrent import lstm_steps_grad as lstm_steps_grad
 from minidl.kernels.portable.recurrent import rnn_steps as rnn_steps
 from minidl.kernels.portable.recurrent import rnn_steps_grad as rnn_steps_grad
+from minidl.kernels.portable.scatter import add_rows as add_rows
 from minidl.kernels.portable.unfold import col2im as col2im
 from minidl.kernels.portable.unfold import im2col as im2col
 from minidl.kernels.portable.updates import adam_update as adam_update

@@ -1,5 +1,7 @@
 """The formulas as plain Python loops: slow, exact to a rounding of the result, and the oracle of every other room."""
 
+from minidl.kernels.reference.attention import attention as attention
+from minidl.kernels.reference.attention import attention_grad as attention_grad
 from minidl.kernels.reference.convolution import conv2d as conv2d
 from minidl.kernels.reference.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.reference.convolution import conv2d_weight_grad as conv2d_weight_grad
@@ -26,6 +28,7 @@ from minidl.kernels.reference.recurrent import lstm_steps as lstm_steps
 from minidl.kernels.reference.recurrent import lstm_steps_grad as lstm_steps_grad
 from minidl.kernels.reference.recurrent import rnn_steps as rnn_steps
 from minidl.kernels.reference.recurrent import rnn_steps_grad as rnn_steps_grad
+from minidl.kernels.reference.scatter import add_rows as add_rows
 from minidl.kernels.reference.unfold import col2im as col2im
 from minidl.kernels.reference.unfold import im2col as im2col
 from minidl.kernels.reference.updates import adam_update as adam_update
