@@ -1,7 +1,7 @@
 """The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
 
-from minidl.kernels.attention import attention as attention
-from minidl.kernels.attention import attention_grad as attention_grad
+from minidl.kernels.cpu.attention import attention as attention
+from minidl.kernels.cpu.attention import attention_grad as attention_grad
 from minidl.kernels.cpu.convolution import conv2d as conv2d
 from minidl.kernels.cpu.convolution import conv2d_input_grad as conv2d_input_grad
 from minidl.kernels.cpu.convolution import conv2d_weight_grad as conv2d_weight_grad

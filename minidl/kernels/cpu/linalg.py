@@ -62,7 +62,7 @@ def _multiply(a: Array, b: Array, y: Array) -> None:
         size = panels * K * PANEL
         packed, ldb, panel = scratch("panels", size) if size <= _KEPT else np.empty(size, np.float32), PANEL, K * PANEL
         at_once = max(1, (1 << 17) // (K * PANEL))
-        parallel_for(panels, at_once, lambda i, j: _pack(right, k_stride, column_stride, K, N, packed, i, j))
+        parallel_for(panels, at_once, lambda i, j: pack(right, k_stride, column_stride, K, N, packed, i, j))
     rows, wide = _shares(M, panels, K)
     blocks = -(-M // rows)
     target = y.reshape(-1)
@@ -93,7 +93,8 @@ def _shares(M: int, panels: int, K: int) -> tuple[int, int]:
 
 
 @jit
-def _pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, stop: int) -> None:
+def pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, stop: int) -> None:
+    """Panels start … stop − 1 of B (K, N) as in `products.packed`, B[k, j] being b[k·ks + j·js]; ks or js is 1."""
     for p in range(start, stop):
         columns = min(PANEL, N - p * PANEL)
         target = p * K * PANEL
