@@ -20,8 +20,8 @@ from minidl.player.trace import Event, Trace
 
 Kind: TypeAlias = Literal["start", "forward", "backward", "update", "draw", "check", "note"]
 KINDS_OF_STEPS = ("start", "forward", "backward", "update", "draw", "check", "note")
-LEVELS = ("op", "layer", "time", "epoch")
-"""How much one key press plays: an operation, all of a layer, a time step, an epoch."""
+LEVELS = ("op", "line", "layer", "time", "epoch")
+"""How much one key press plays: an operation, a line of code, all of a layer, a time step, an epoch."""
 
 ELEMENTS = 64
 """Of up to so many elements of an array the plugged formula is kept."""
@@ -48,6 +48,7 @@ class Step:
         outputs: ids of the values it made, or of the one it is about.
         inputs: ids of the values it used.
         groups: for each of `LEVELS`, the number of the group it belongs to.
+        line: the file's number and the line of code.
         plugged: forward, the formula of each kept output element.
         sent: backward, for each input the formulas of its contribution, None where it got none.
         lines: update, for each kept element the equations of the rule.
@@ -58,9 +59,10 @@ class Step:
     outputs: tuple[int, ...] = ()
     inputs: tuple[int, ...] = ()
     scope: tuple[str, ...] = ()
-    groups: tuple[int, ...] = (0, 0, 0, 0)
+    groups: tuple[int, ...] = (0,) * len(LEVELS)
     plugged: tuple[Plugged, ...] = ()
     sent: tuple[tuple[Plugged, ...] | None, ...] = ()
+    line: tuple[int, int] | None = None
     lines: tuple[tuple[int, tuple[Line, ...]], ...] = ()
 
 
@@ -173,7 +175,8 @@ def steps_of(trace: Trace) -> list[Step]:
     for position, event in enumerate(trace.events):
         made = _step(calls, position, event)
         if made is not None:
-            steps.append(made)
+            at = event["source"]
+            steps.append(made if at is None else replace(made, line=(at["file"], at["line"])))
     return _grouped(steps)
 
 
@@ -218,7 +221,8 @@ def _keys(step: Step) -> tuple[Any, ...]:
     """What must stay the same for the next step to belong to the same group, for each level but the first."""
     time, epoch = _upto(step.scope, _TIME), _upto(step.scope, _EPOCH)
     coarse = step.scope[:1] if time is None else time
-    return (step.kind, step.scope), (step.kind, coarse), (step.kind if epoch is None else None, epoch)
+    layer = (step.kind, step.scope)
+    return (layer, step.line), layer, (step.kind, coarse), (step.kind if epoch is None else None, epoch)
 
 
 def _grouped(steps: list[Step]) -> list[Step]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from minidl.player.expression import rounded
 from minidl.player.mathml import mathml
+from minidl.player.plugging import Call
+from minidl.player.plugging_arrays import winner
 from minidl.player.snapshot import Snapshot, array_of, number
 from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
 from minidl.player.trace import Event, Trace
@@ -20,6 +22,9 @@ SYMBOLS = {
     "SoftmaxCrossEntropy": "softmax CE", "GetItem": "[ ]", "Reshape": "reshape", "Permute": "transpose", "Cat": "cat",
     "Narrow": "slice", "BroadcastTo": "broadcast", "LogSoftmax": "log softmax", "Standardize": "standardize",
 }  # fmt: skip
+MARKED = 256
+"""Up to so many windows of a pooling are marked in the image."""
+
 LEAVES = ("Leaf", "Parameter", "Constant")
 
 
@@ -124,13 +129,17 @@ def _step_view(trace: Trace, step: Step) -> dict[str, Any]:
         found |= {"out": list(step.outputs), "in": list(step.inputs)}
     if step.kind == "forward":
         found |= {"f": event["formula"], "eq": _equations(step.plugged), "attrs": _settings(event)}
+        if event["op"] == "MaxPool2d":
+            found["winners"] = winners_of(trace, event)
         weights = attention_matrix(trace, event)
         if weights is not None:
             found["weights"] = weights
     elif step.kind == "backward":
+        node = trace.nodes[event["node"]]
         found |= {
-            "f": trace.nodes[event["node"]]["formula"],
-            "attrs": _settings(trace.nodes[event["node"]]),
+            "f": node["formula"],
+            "attrs": _settings(node),
+            "winners": winners_of(trace, node) if node["op"] == "MaxPool2d" else None,
             "up": [short(gy) for gy in event["upstream"]],
             "sent": [
                 None
@@ -190,6 +199,19 @@ def _states(state: dict[str, Any]) -> dict[str, Any]:
 def _settings(node: Event) -> dict[str, Any]:
     """The settings a picture needs; the long lists stay in the trace."""
     return {key: value for key, value in node["attrs"].items() if not isinstance(value, list) or len(value) <= 16}
+
+
+def winners_of(trace: Trace, event: Event) -> list[int] | None:
+    """The places in the image that the windows of a max-pooling chose, None where there are too many to mark."""
+    x, y = (array_of(taken) for taken in (trace.nodes[event["inputs"][0]]["value"], event["value"]))
+    if x is None or y is None or y.size > MARKED:
+        return None
+    call = Call(event["op"], event["attrs"], (x,), (y,))
+    places = []
+    for index in np.ndindex(*y.shape):
+        h, w = winner(call, index)
+        places.append(int(np.ravel_multi_index((*index[:2], h, w), x.shape)))
+    return places
 
 
 def attention_matrix(trace: Trace, event: Event) -> list[dict[str, Any]] | None:

@@ -262,10 +262,10 @@ def test_up_and_down_change_the_stride_inside_the_player_only(opened: Any) -> No
     page.press("ArrowUp", "ArrowRight")
     assert page.hash == "#1,en", "outside, the arrow keys scroll the page"
     page.page.locator(".where").click()
-    page.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight")
+    page.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight")
     steps = steps_of(traces.images())
     at = int(page.hash[1:].split(",")[0])
-    assert steps[at].groups[3] != steps[min(at + 1, len(steps) - 1)].groups[3], "a whole epoch"
+    assert steps[at].groups[4] != steps[min(at + 1, len(steps) - 1)].groups[4], "a whole epoch"
 
 
 def test_two_players_keep_their_own_place(opened: Any) -> None:

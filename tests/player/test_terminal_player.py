@@ -52,10 +52,10 @@ def test_commands_move() -> None:
 
 
 def test_strides_play_a_group() -> None:
-    """u makes one press play the forward part; d makes it small again."""
-    text = played("n", "u", "n", "n", "d", "p")
-    shown = steps(text)
-    assert shown[-2] == 9, "the whole backward part at once"
+    """u makes one press play a line of code, then all of the forward part; d makes it smaller again."""
+    assert steps(played("g 1", "u", "n", "n"))[-2:] == [3, 5], "two operations of one line, then those of the next"
+    shown = steps(played("g 1", "u", "u", "n", "n", "d", "d", "p"))
+    assert shown[-4] == 9, "the whole backward part at once"
     assert shown[-1] == 8
 
 

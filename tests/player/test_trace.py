@@ -325,13 +325,13 @@ def test_groups_nest() -> None:
 
 def test_time_steps_and_epochs_are_groups() -> None:
     gated, trained = steps_of(traces.gated()), steps_of(traces.images())
-    times = {step.groups[2]: step.scope for step in gated if step.kind == "forward"}
+    times = {step.groups[3]: step.scope for step in gated if step.kind == "forward"}
     assert {scope[-1] for scope in times.values() if scope} >= {"t=0", "t=1"}
-    epochs = [step.groups[3] for step in trained if step.scope[:1] == ("epoch 2",)]
+    epochs = [step.groups[4] for step in trained if step.scope[:1] == ("epoch 2",)]
     assert len(set(epochs)) == 1
-    assert {s.kind for s in trained if s.groups[3] == epochs[0]} == {"forward", "backward", "update", "draw"}
-    assert 3 in levels_of(trained)
-    assert 2 in levels_of(gated)
+    assert {s.kind for s in trained if s.groups[4] == epochs[0]} == {"forward", "backward", "update", "draw"}
+    assert 4 in levels_of(trained)
+    assert 3 in levels_of(gated)
 
 
 def test_importing_minidl_loads_none_of_it() -> None:

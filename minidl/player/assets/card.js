@@ -65,6 +65,9 @@ class Card {
     const known = [...now.in.map((id, k) => [id, `x${k}`]), [now.out[0], 'y']];
     const used = known.map(([id, array]) => [id, array, this.lit(now, array)]).filter(([, , lit]) => lit.size)
       .map(([id, array, lit]) => valueTable(state.values.get(id) || player.data.nodes[id].v, { caption: this.caption(id), array, say, lit }));
+    if (now.winners) {
+      used.push(valueTable(player.data.nodes[now.in[0]].v, { caption: this.caption(now.in[0]), note: say('winners'), array: 'x0', say, lit: new Set(now.winners) }));
+    }
     const sent = now.sent.map((part, k) => {
       if (!part) return null;
       const chosen = player.chosen(k, part.eq);

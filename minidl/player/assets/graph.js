@@ -15,7 +15,7 @@ class Graph {
     const epochs = levels.includes('epoch');
     if (nodes.length <= MANY && !epochs) return [...nodes.keys()];
     const now = steps[Math.max(step, 1)];
-    for (const level of [3, 2, 1]) {
+    for (const level of [4, 3, 2, 1]) {
       const own = steps.filter((s) => s.groups[level] === now.groups[level] && s.out);
       const ids = new Set(own.flatMap((s) => [...s.out, ...(s.in || [])]));
       if (ids.size && ids.size <= MANY) return [...ids].sort((a, b) => a - b);

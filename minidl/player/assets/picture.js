@@ -8,11 +8,11 @@ function pictureOf(player, now, state, chosen) {
     return windowed(player, node, now, valueOf, chosen);
   }
   if (now.weights) {
-    return frame(player.say('weights'), make('div', { class: 'flow' }, now.weights.map((head) => heat(head))));
+    return frame(player.say('weights'), make('div', { class: 'flow' }, now.weights.map((head) => heat(head, indexOf(chosen, node.v.s).at(-2)))));
   }
   if (node.op === 'Softmax' && node.v.d && node.v.s.length >= 2 && node.v.s.at(-1) <= 64) {
     const size = node.v.s.at(-1) * node.v.s.at(-2);
-    return frame(player.say('rows_of_one'), heat({ s: node.v.s.slice(-2), d: node.v.d.slice(0, size) }));
+    return frame(player.say('rows_of_one'), heat({ s: node.v.s.slice(-2), d: node.v.d.slice(0, size) }, indexOf(chosen, node.v.s).at(-2)));
   }
   if (['Sigmoid', 'Tanh', 'Softmax', 'ReLU'].includes(node.op) && node.v.d && node.v.d.length > 1 && node.v.d.length <= 32) {
     return frame(player.say('bars'), bars(node.v.d.map(asNumber), node.op === 'ReLU' ? null : 1));
@@ -65,19 +65,24 @@ function sign(text) {
 }
 
 // A field of numbers with those under the window framed; the border is the padding.
-function grid(rows, columns, valueAt, inside, border = { top: 0, bottom: 0, left: 0, right: 0 }) {
+function grid(rows, columns, valueAt, inside, border = { top: 0, bottom: 0, left: 0, right: 0 }, numbered = false) {
   const cell = rows + border.top + border.bottom > 10 || columns > 10 ? 14 : 34;
   let largest = 1e-12;
   const range = (from, to) => Array.from({ length: to - from }, (_, k) => k + from);
   const ys = range(-border.top, rows + border.bottom);
   const xs = range(-border.left, columns + border.right);
   for (const y of ys) for (const x of xs) largest = Math.max(largest, Math.abs(valueAt(y, x) || 0));
-  const picture = svg('svg', { width: xs.length * cell + 2, height: ys.length * cell + 2, class: 'grid', role: 'img',
+  const room = numbered ? 18 : 1;
+  const picture = svg('svg', { width: xs.length * cell + room + 1, height: ys.length * cell + room + 1, class: 'grid', role: 'img',
     'aria-label': `${rows}×${columns}` });
+  if (numbered && cell > 20) {
+    ys.forEach((y, r) => picture.append(svg('text', { x: 8, y: room + r * cell + cell / 2 + 4, class: 'tick' }, String(y))));
+    xs.forEach((x, c) => picture.append(svg('text', { x: room + c * cell + cell / 2, y: 12, class: 'tick' }, String(x))));
+  }
   const framed = [];
   ys.forEach((y, r) => xs.forEach((x, c) => {
     const value = valueAt(y, x);
-    const at = { x: c * cell + 1, y: r * cell + 1, width: cell, height: cell };
+    const at = { x: c * cell + room, y: r * cell + room, width: cell, height: cell };
     const tone = value === null ? 'pad' : value > 0 ? 'plus' : value < 0 ? 'minus' : '';
     picture.append(svg('rect', { ...at, class: `cell ${tone}`, style: `--s:${((100 * Math.abs(value || 0)) / largest).toFixed(0)}%` },
       svg('title', {}, `[${y},${x}] ${value === null ? 0 : show(value)}`)));
@@ -90,9 +95,9 @@ function grid(rows, columns, valueAt, inside, border = { top: 0, bottom: 0, left
 
 // ── matrices and bars ──────────────────────────────────────────────────────────────────────────
 
-function heat(matrix) {
+function heat(matrix, row = -1) {
   const [rows, columns] = matrix.s;
-  return grid(rows, columns, (y, x) => asNumber(matrix.d[y * columns + x]), null);
+  return grid(rows, columns, (y, x) => asNumber(matrix.d[y * columns + x]), (y) => y === row, undefined, true);
 }
 
 function bars(values, top) {
