@@ -227,6 +227,7 @@ class Report:
         people: who the rows and columns of `confusion` are.
         confusion: (p, p) int64, row the truth, column what was said.
         images, genuine, impostor: how many images and pairs the figures rest on.
+        open_set: what happens to strangers, if some were shown; otherwise None.
     """
 
     accuracy: float
@@ -243,6 +244,7 @@ class Report:
     images: int
     genuine: int
     impostor: int
+    open_set: OpenSet | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same in plain numbers, lists and strings, for JSON (an infinite threshold is null)."""
@@ -265,6 +267,7 @@ class Report:
             "confusion": self.confusion.tolist(),
             "images": self.images,
             "pairs": {"genuine": self.genuine, "impostor": self.impostor},
+            "open_set": None if self.open_set is None else self.open_set.to_dict(REPORTED_FARS),
         }
 
     def table(self) -> str:
@@ -278,6 +281,7 @@ class Report:
             ("EER", f"{self.eer:7.2%}", f"{self.genuine} genuine, {self.impostor} impostor pairs"),
             ("AUC", f"{self.auc:7.4f}", ""),
             *[(f"TAR at FAR {far:g}", f"{tar:7.2%}", "") for far, tar in self.tar_at_far.items()],
+            *self._strangers(),
             (
                 "lowest recall",
                 f"{worst[0][1]:7.2%}",
@@ -291,11 +295,19 @@ class Report:
         ]
         return "\n".join(f"{name:<18}{value:>8}  {note}".rstrip() for name, value, note in rows)
 
+    def _strangers(self) -> list[tuple[str, str, str]]:
+        if (curve := self.open_set) is None:
+            return []
+        note = f"{curve.strangers} images of strangers, {curve.known} of known people"
+        return [(f"FNIR at FPIR {x:g}", f"{curve.fnir_at_fpir(x):7.2%}", note) for x in REPORTED_FARS]
+
     def __str__(self) -> str:
         return self.table()
 
 
-def report(labels: Array, predicted: Array, scores: Array, gallery: Array | Sequence[Any]) -> Report:
+def report(
+    labels: Array, predicted: Array, scores: Array, gallery: Array | Sequence[Any], strangers: Array | None = None
+) -> Report:
     """Every figure from one set of probes.
 
     Arguments:
@@ -303,6 +315,7 @@ def report(labels: Array, predicted: Array, scores: Array, gallery: Array | Sequ
         predicted: (n,) the names given to them.
         scores: (n, g) similarity of every probe to every gallery entry; no entry may be a probe itself.
         gallery: (g,) who the entries show.
+        strangers: (m, g) similarity of images of people who are not in the gallery to every entry, if there are such.
 
     Returns:
         The report.
@@ -316,6 +329,12 @@ def report(labels: Array, predicted: Array, scores: Array, gallery: Array | Sequ
     genuine, impostor = genuine_and_impostor(scores, labels, np.asarray(gallery))
     curve = roc(genuine, impostor)
     names, counts = confusion(labels, predicted)
+    shown = np.unique(np.asarray(gallery), return_inverse=True)[1]
+    searched = None
+    if strangers is not None:
+        who = np.unique(np.asarray(gallery))
+        probes = np.r_[np.searchsorted(who, labels), np.full(len(strangers), len(who))]
+        searched = open_set(np.concatenate([scores, strangers]), probes, shown)
     return Report(
         accuracy=accuracy(labels, predicted),
         recall=recall(labels, predicted),
@@ -331,4 +350,5 @@ def report(labels: Array, predicted: Array, scores: Array, gallery: Array | Sequ
         images=len(labels),
         genuine=len(genuine),
         impostor=len(impostor),
+        open_set=searched,
     )

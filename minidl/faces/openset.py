@@ -8,7 +8,9 @@ rate, is the share of enrolled people who are not given their own name: the scor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,17 @@ class OpenSet:
     def threshold_at_fpir(self, fpir: float) -> float:
         """The lowest threshold among the scores that names at most the share `fpir` of strangers; perhaps infinite."""
         return float(self.thresholds[self._last_within(fpir)])
+
+    def to_dict(self, fpirs: Sequence[float]) -> dict[str, Any]:
+        """The curve, and FNIR at some FPIR, in plain values for JSON (an infinite threshold is null)."""
+        return {
+            "fpir": self.fpir.tolist(),
+            "fnir": self.fnir.tolist(),
+            "thresholds": [t if np.isfinite(t) else None for t in self.thresholds.tolist()],
+            "fnir_at_fpir": {f"{x:g}": self.fnir_at_fpir(x) for x in fpirs},
+            "strangers": self.strangers,
+            "known": self.known,
+        }
 
     def _last_within(self, fpir: float) -> int:
         if not 0 <= fpir <= 1:

@@ -241,7 +241,7 @@ class FaceRecognizer(Identifier):
         """
         return self._fitted.represent(grey_images(images, self.image_size))
 
-    def evaluate(self, images: Array, labels: Iterable[Hashable]) -> metrics.Report:
+    def evaluate(self, images: Array, labels: Iterable[Hashable], strangers: Array | None = None) -> metrics.Report:
         """All figures on images that were not in the training.
 
         Identification rests on `predict`; ranks and verification rest on the cosines between the embeddings of these
@@ -250,6 +250,8 @@ class FaceRecognizer(Identifier):
         Arguments:
             images: (n, h, w) or (n, h, w, 3) uint8.
             labels: n of them, people of the training.
+            strangers: (m, h, w) or (m, h, w, 3) uint8, images of people who were not in the training, if there are
+                such: then the report has the open-set figures.
 
         Returns:
             The report.
@@ -262,10 +264,12 @@ class FaceRecognizer(Identifier):
         codes = codes_of(plain_labels(labels, len(grey)), {person: k for k, person in enumerate(self._people)})
         known, shown = classifier.gallery
         scores = classifier.represent(grey) @ known.T
-        found = metrics.report(codes, classifier.predict(grey), scores, shown)
+        others = None if strangers is None else self.represent(strangers) @ known.T
+        found = metrics.report(codes, classifier.predict(grey), scores, shown, others)
         return replace(
             found,
             recall={self._people[code]: share for code, share in found.recall.items()},
+            precision={self._people[code]: share for code, share in found.precision.items()},
             people=[self._people[code] for code in found.people],
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from recognizer_cases import NAMES, SIZE, faces, fitted, train_and_test
 
-from minidl.faces import FaceRecognizer, Gallery
+from minidl.faces import FaceRecognizer, Gallery, metrics
 from minidl.faces.errors import BadDataset, BadGallery, BadImage, NoFaceFound, NotFitted, UnknownPerson
 from minidl.faces.generated import generated_faces
 
@@ -229,6 +229,23 @@ def test_a_failed_calibration_changes_nothing(recognizer):
     with pytest.raises(BadDataset):
         recognizer.calibrate(strangers().images[:4], [1, 1, 1, 1])
     assert recognizer.calibration is before
+
+
+def test_the_report_has_open_set_figures_and_precision_where_strangers_are_shown(recognizer, parts):
+    images, codes, others, shown = parts
+    unknown = strangers().images
+    plain = recognizer.evaluate(others, PEOPLE[shown])
+    report = recognizer.evaluate(others, PEOPLE[shown], unknown)
+    assert plain.open_set is None
+    assert "FNIR" not in plain.table()
+    assert report.accuracy == plain.accuracy
+    assert (report.open_set.strangers, report.open_set.known) == (len(unknown), len(others))
+    scores = np.concatenate([recognizer.represent(x) for x in (others, unknown)]) @ recognizer.represent(images).T
+    direct = metrics.open_set(scores, np.r_[shown, np.full(len(unknown), 99)], codes)
+    assert report.open_set.fnir_at_fpir(0.01) == direct.fnir_at_fpir(0.01)
+    assert "FNIR at FPIR 0.01" in report.table()
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["open_set"]["strangers"] == len(unknown)
+    assert set(report.precision) == set(report.recall) == set(PEOPLE.tolist())
 
 
 # ── what cannot be used ───────────────────────────────────────────────────────────────────────────

@@ -32,6 +32,9 @@ def add_to(actions: Any) -> None:
     evaluate = add_command(actions, "evaluate", "error rates of a saved model")
     evaluate.add_argument("model", type=Path, help="a file that `train` wrote")
     evaluate.add_argument("data", help=DATA)
+    evaluate.add_argument(
+        "--strangers", metavar="DATA", help="pictures of people not in the training: open-set figures"
+    )
     evaluate.set_defaults(run=run_evaluate)
 
 
@@ -72,6 +75,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Print the error rates of a saved model on a data set."""
     recognizer = FaceRecognizer.load(options.model)
     data = datasets.load(options.data, image_size=recognizer.image_size)
-    report = recognizer.evaluate(data.images, data.labels)
+    strangers = None
+    if options.strangers is not None:
+        strangers = datasets.load(options.strangers, image_size=recognizer.image_size, min_people=1).images
+    report = recognizer.evaluate(data.images, data.labels, strangers)
     print(json.dumps(report.to_dict()) if options.json else report.table())
     return 0
