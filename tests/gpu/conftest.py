@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "emulator"), str(HERE.parent / "kernels")]
+sys.path[:0] = [str(HERE / "emulator"), str(HERE.parent / "kernels"), str(HERE.parent)]
 
 import cuda_emulator  # noqa: E402  # it lies in a folder of its own
 from cuda_emulator import Emulator  # noqa: E402
-from rooms import Room  # noqa: E402
+from rooms import DeviceRoom, Room  # noqa: E402
 
+from minidl import cuda  # noqa: E402
 from minidl.kernels.gpu import launcher  # noqa: E402
 
 
@@ -28,7 +29,17 @@ def emulator() -> Emulator:
     return Emulator(instances)
 
 
+@pytest.fixture(scope="session", params=["emulator", pytest.param("device", marks=pytest.mark.gpu)])
+def room(request: pytest.FixtureRequest) -> Room:
+    """The functions of `kernels.gpu`, on the emulator and, where there is one, on a GPU."""
+    if request.param == "emulator":
+        return Room(request.getfixturevalue("emulator"))
+    if not cuda.is_available():
+        pytest.skip("no GPU: CuPy or a driver is missing")
+    return DeviceRoom()
+
+
 @pytest.fixture(scope="session")
-def room(emulator: Emulator) -> Room:
-    """The functions of `kernels.gpu`, on the emulator."""
+def emulated(emulator: Emulator) -> Room:
+    """The functions of `kernels.gpu` on the emulator, for what only NumPy arrays can show."""
     return Room(emulator)

@@ -1,16 +1,19 @@
-"""The room of CUDA kernels on the emulator, as a function to call."""
+"""The room of CUDA kernels as a function to call: on the emulator with NumPy arrays, or on a GPU."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from cuda_emulator import Emulator
 
-from minidl.kernels import gpu, use_kernels
+from minidl.kernels import gpu, kernels_for, selection, use_kernels
+from minidl.kernels.attention import Rules
 from minidl.kernels.gpu import launcher
-from minidl.kernels.selection import kernels_for
 
 
 def _unwritten(shape: Any, dtype: Any = float, **_: Any) -> Any:
@@ -27,10 +30,72 @@ class Room:
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
 
-    def run(self, name: str, *args: Any, module: Any = gpu) -> Any:
-        """Call a function of the room."""
+    @property
+    def ran(self) -> dict[str, int]:
+        """How often each instance of a kernel has run so far."""
+        return dict(self.emulator.ran)
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Inside the block, CUDA kernels run on the emulator."""
         with launcher.loaded_by(self.emulator), mock.patch("numpy.empty", _unwritten):
-            return getattr(module, name)(*args)
+            yield
+
+    @contextmanager
+    def instead_of_the_cpu(self) -> Iterator[None]:
+        """Inside the block, whatever would use the kernels of the CPU uses these."""
+        with self.here(), mock.patch.dict(selection._rooms, {"cpu": gpu}):
+            yield
+
+    def run(self, name: str, *args: Any) -> Any:
+        """Call a function of the room."""
+        with self.here():
+            return getattr(gpu, name)(*args)
+
+
+class DeviceRoom(Room):
+    """The same on a GPU: arrays are copied there, results and what was written in place are copied back."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.cupy = sys.modules["cupy"]
+
+    @property
+    def ran(self) -> dict[str, int]:
+        return dict(self.counts)
+
+    def _load(self, file: str, instance: str) -> Any:
+        kernel = launcher._load_with_cupy(file, instance)
+
+        def start(grid: Any, block: Any, arguments: Any) -> None:
+            self.counts[instance] = self.counts.get(instance, 0) + 1
+            kernel(grid, block, arguments)
+
+        return start
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        with launcher.loaded_by(self._load):
+            yield
+
+    def run(self, name: str, *args: Any) -> Any:
+        moved = [self._there(a) for a in args]
+        with self.here():
+            result = self._back(getattr(gpu, name)(*moved))
+        for host, device in zip(args, moved, strict=True):
+            if isinstance(host, np.ndarray) and host.flags.writeable:
+                host[...] = device.get()
+        return result
+
+    def _there(self, x: Any) -> Any:
+        if isinstance(x, Rules) and x.allowed is not None:
+            return Rules(x.scale, x.causal, self.cupy.asarray(x.allowed), x.p, x.key)
+        return self.cupy if x is np else self.cupy.asarray(x) if isinstance(x, np.ndarray) else x
+
+    def _back(self, x: Any) -> Any:
+        if isinstance(x, tuple):
+            return tuple(map(self._back, x))
+        return x.get() if isinstance(x, self.cupy.ndarray) else x
 
 
 def reference(name: str, *args: Any) -> Any:

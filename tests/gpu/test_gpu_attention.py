@@ -76,10 +76,10 @@ def test_what_has_no_kernel_is_computed_by_expressions(room: Room) -> None:
     rng = np.random.default_rng(0)
     q, k, v, gy = (rng.standard_normal((2, 5, 3)) for _ in range(4))
     bias = rng.standard_normal((5, 5))
-    before = dict(room.emulator.ran)
+    before = room.ran
     for rules in (Rules(0.5, p=0.5, key=np.array([1, 2], np.uint64)), Rules(0.5)):
         o, log_sum = expressions.attention(q, k, v, bias, rules)
         args = (gy, q, k, v, bias, o, log_sum, (True,) * 4, rules)
         for actual, expected in zip(room.run("attention_grad", *args), expressions.attention_grad(*args), strict=True):
             np.testing.assert_array_equal(actual, expected)
-    assert room.emulator.ran == before
+    assert room.ran == before

@@ -51,22 +51,22 @@ def test_masks_at_the_ends(room: Room) -> None:
         np.testing.assert_array_equal(mask, np.full(100, expected, "f4"))
 
 
-def test_a_captured_graph_draws_anew(room: Room) -> None:
+def test_a_captured_graph_draws_anew(emulated: Room) -> None:
     """T38: what lies in the memory of the GPU says how often the graph has run."""
     draw = ("dropout_mask", np, (64,), np.dtype("f4"), 0.5, 1)
     with capture.capturing(np) as replays:
-        masks = [room.run(*draw)]
-        room.run("count_on", replays)
-        masks.append(room.run(*draw))
+        masks = [emulated.run(*draw)]
+        emulated.run("count_on", replays)
+        masks.append(emulated.run(*draw))
     assert int(replays) == 1
     assert (masks[1] != masks[0]).any()
-    np.testing.assert_array_equal(masks[0], room.run(*draw))
+    np.testing.assert_array_equal(masks[0], emulated.run(*draw))
 
 
-def test_a_step_of_an_optimizer_cannot_be_captured(room: Room) -> None:
+def test_a_step_of_an_optimizer_cannot_be_captured(emulated: Room) -> None:
     p, g, m, v = (np.ones(4) for _ in range(4))
     with capture.capturing(np), pytest.raises(RuntimeError, match=r"leave optimizer.step\(\) out of the function"):
-        room.run("adam_update", p, g, m, v, None, 0.1, 0.5, 0.9, 0.99, 1e-8, 0.0, 1.0, 1)
+        emulated.run("adam_update", p, g, m, v, None, 0.1, 0.5, 0.9, 0.99, 1e-8, 0.0, 1.0, 1)
     assert capture.current_replay() is None
 
 

@@ -70,7 +70,7 @@ def test_as_many_units_as_a_block_has_threads(room: Room, kind: str, form: bool)
 def test_larger_states_are_multiplied_by_blas(room: Room, kind: str) -> None:
     case: dict[str, Any] = {"kind": kind, "form": True, "sizes": (2, 2, 257), "counts": (2, 1), "reverse": False,
                             "dtype": "float64", "seed": 1}  # fmt: skip
-    before = dict(room.emulator.ran)
+    before = room.ran
     for actual, expected in zip(both_passes(room.run, **case), both_passes(reference, **case), strict=True):
         assert_close(actual, expected)
-    assert room.emulator.ran == before
+    assert room.ran == before

@@ -133,7 +133,9 @@ def test_a_grid_that_is_too_large_is_refused() -> None:
 def test_arguments_reach_the_kernel_in_the_types_of_its_signature() -> None:
     """CuPy passes a Python integer as 64 bits, whatever the kernel asks for; a struct must be one array of size 1."""
     seen: list[Any] = []
-    with launcher.loaded_by(lambda file, instance: lambda grid, block, arguments: seen.append((grid, block, arguments))):
+    with launcher.loaded_by(
+        lambda file, instance: lambda grid, block, arguments: seen.append((grid, block, arguments))
+    ):
         IM2COL((F4,), (np.int64(3), 2), (32,), X, None, Sizes(), True)
     grid, block, (x, cols, windows, rows) = seen[0]
     assert (grid, block) == ((3, 2), (32,))
@@ -170,14 +172,14 @@ def test_grids() -> None:
     assert launcher.planes(10**6, 257) == ((2, 65535), (256,))
 
 
-def test_more_planes_and_items_than_blocks(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_planes_and_items_than_blocks(emulated: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels loop where a grid is smaller than the work."""
     monkeypatch.setattr(launcher, "MOST_BLOCKS", (4, 2, 2))
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3, 5, 4, 6)).astype("f4")
     args = (x, (2, 3), (1, 2), (0, 0, 0, 0), (1, 1))
-    np.testing.assert_array_equal(room.run("im2col", *args), portable.im2col(*args))
-    with launcher.loaded_by(room.emulator):
+    np.testing.assert_array_equal(emulated.run("im2col", *args), portable.im2col(*args))
+    with emulated.here():
         y = np.empty_like(x)
         kernel = next(k for k in launcher.every_kernel() if k.name == "relu")
         kernel((F4,), (1,), (32,), x, y, x.size)

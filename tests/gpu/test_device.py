@@ -1,0 +1,221 @@
+"""Operations, layers, training and checkpoints on CUDA kernels: on the emulator always, on a GPU where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case
+from forms import OPERATIONS
+from rooms import Room
+
+import minidl as dl
+from minidl import cuda, nn
+from minidl.backend import to_device
+from minidl.io import load_safetensors, save_safetensors
+from minidl.tensor import Tensor
+
+DTYPES = ("float32", "float64")
+DRAWS_ON_THE_DEVICE = {"dropout", "dropout1d", "dropout2d"}
+"""Operations whose random numbers on a GPU are others than on the CPU."""
+
+
+@pytest.fixture(params=[pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """The GPU; the test is skipped where there is none."""
+    if not cuda.is_available():
+        pytest.skip("no GPU: CuPy or a driver is missing")
+    return str(request.param)
+
+
+# ── the register ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_on_the_emulator_is_the_operation(emulated: Room, name: str) -> None:
+    """Value and gradients; every launch in three orders of threads and blocks."""
+    for dtype in DTYPES:
+        arrays = [x.astype(dtype) for x in Case(OPERATIONS[name]).arrays]
+        expected = Case(OPERATIONS[name]).value_and_gradients(arrays)
+        with emulated.instead_of_the_cpu():
+            found = Case(OPERATIONS[name]).value_and_gradients(arrays)
+        _assert_same(found, expected, dtype)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cuda.is_available(), reason="no GPU: CuPy or a driver is missing")
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_on_the_device_is_the_operation(device: str, name: str) -> None:
+    """Value and gradients of the registry walk, every array on the GPU."""
+    for dtype in DTYPES:
+        arrays = [x.astype(dtype) for x in Case(OPERATIONS[name]).arrays]
+        there = Case(OPERATIONS[name])
+        there.arguments = {key: _moved(value, device) for key, value in there.arguments.items()}
+        xs = [Tensor._wrap(to_device(x, device), True) for x in arrays]
+        ys = there(*xs)
+        assert all(y.device == dl.Device(device) for y in ys)
+        if name.partition(",")[0] in DRAWS_ON_THE_DEVICE:
+            continue
+        expected = Case(OPERATIONS[name]).value_and_gradients(arrays)
+        gys = [Tensor._wrap(to_device(g, device)) for g in there.cotangents(ys)]
+        gxs = dl.autograd.grad(ys, xs, gys, allow_unused=True)
+        values = [to_device(y.array, "cpu") for y in ys]
+        gradients = [
+            np.zeros_like(x) if g is None else to_device(g.array, "cpu") for x, g in zip(arrays, gxs, strict=True)
+        ]
+        _assert_same((values, gradients), expected, dtype)
+
+
+def _moved(value: Any, device: str) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind != "f":
+        return Tensor._wrap(to_device(value, device))
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _assert_same(found: Any, expected: Any, dtype: str) -> None:
+    tolerance = {"float32": 3e-5, "float64": 1e-11}[dtype]
+    for actual, wanted in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
+        assert (actual.shape, actual.dtype) == (wanted.shape, wanted.dtype)
+        scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=tolerance * scale)
+
+
+# ── training ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def network() -> nn.Module:
+    dl.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(5, 6, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.LayerNorm(12), nn.Linear(12, 4),
+    )  # fmt: skip
+
+
+def batch() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((6, 1, 12, 9)).astype("f4"), rng.integers(0, 4, 6)
+
+
+def trained(model: nn.Module, x: Tensor, y: Tensor, steps: int = 3) -> list[Any]:
+    """The losses and then the parameters after some steps."""
+    optimizer = dl.optim.AdamW(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    return [np.array(losses), *[np.asarray(to_device(p.array, "cpu")) for p in model.parameters()]]
+
+
+def test_a_network_trains_on_the_emulator_as_on_the_cpu(emulated: Room) -> None:
+    """Convolution, norms, pooling, loss and optimizer together, launched as on a GPU."""
+    x, y = (dl.tensor(a) for a in batch())
+    expected = trained(network(), x, y)
+    before = emulated.ran
+    with emulated.instead_of_the_cpu():
+        found = trained(network(), x, y)
+    for actual, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=2e-3)
+    started = {name.partition("<")[0] for name, count in emulated.ran.items() if count > before.get(name, 0)}
+    assert started >= {"correlate", "weight_gradient", "add_slices", "channel_sums", "relu_max_pool_gradient",
+                       "layer_norm", "softmax_cross_entropy", "adam"}  # fmt: skip
+
+
+@pytest.fixture
+def on_device(device: str) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
+    x, y = batch()
+    yield network().to(device), dl.tensor(x).to(device), dl.tensor(y).to(device)
+
+
+class TestDevice:
+    """What needs a GPU."""
+
+    def test_a_network_trains_as_on_the_cpu(self, on_device: Any) -> None:
+        x, y = (dl.tensor(a) for a in batch())
+        for actual, wanted in zip(trained(*on_device), trained(network(), x, y), strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=0, atol=2e-3)
+
+    def test_two_runs_give_the_same_bits(self, device: str) -> None:
+        """T32."""
+        x, y = (dl.tensor(a).to(device) for a in batch())
+        first, second = (trained(network().to(device), x, y) for _ in range(2))
+        for a, b in zip(first, second, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_repeated_rows_are_added_in_order(self, device: str) -> None:
+        """T29, T32."""
+        rng = np.random.default_rng(0)
+        index, rows = rng.integers(0, 7, 5000), rng.standard_normal((5000, 3)).astype("f4")
+        found = []
+        for _ in range(3):
+            table = dl.zeros(7, 3).to(device).requires_grad_()
+            (table[dl.tensor(index).to(device)] * dl.tensor(rows).to(device)).sum().backward()
+            assert table.grad is not None
+            found.append(to_device(table.grad.array, "cpu"))
+        np.testing.assert_array_equal(found[0], found[1])
+        np.testing.assert_array_equal(found[0], found[2])
+
+    def test_a_captured_step_gives_what_the_step_gives(self, device: str) -> None:
+        x, y = (dl.tensor(a).to(device) for a in batch())
+
+        def losses(captured: bool) -> list[float]:
+            model = network().to(device)
+            model[1].eval()  # type: ignore[operator]  # running averages would also move in the warm-up
+            optimizer = dl.optim.AdamW(model.parameters(), lr=0.05)
+
+            def step(images: Tensor, labels: Tensor) -> Tensor:
+                loss = nn.functional.cross_entropy(model(images), labels)
+                loss.backward()
+                return loss
+
+            if captured:
+                run = cuda.graph(step, optimizer)
+                return [float(run(x, y)) for _ in range(4)]
+            found = []
+            for _ in range(4):
+                optimizer.zero_grad()
+                found.append(float(step(x, y)))
+                optimizer.step()
+            return found
+
+        np.testing.assert_allclose(losses(True), losses(False), rtol=1e-5)
+
+    def test_a_captured_dropout_draws_anew(self, device: str) -> None:
+        """T38."""
+        x = dl.ones(1000).to(device)
+        run = cuda.graph(lambda x: nn.functional.dropout(x, 0.5) + 0)
+        first, second = (to_device(run(x).array, "cpu").copy() for _ in range(2))
+        assert (first != second).any()
+
+    def test_a_step_that_reads_on_the_host_is_refused(self, device: str) -> None:
+        with pytest.raises(RuntimeError, match="reads a result on the host"):
+            cuda.graph(lambda x: x * float(x.sum()))(dl.ones(3).to(device))
+
+    def test_float16_is_added_up_in_float32(self, device: str) -> None:
+        """70,000 ones are 65,504 at most in float16, and the mean of squares would be infinite."""
+        x = dl.tensor(np.full((1, 70_000), 0.25, "f2")).to(device)
+        w = dl.tensor(np.ones((70_000, 2), "f2")).to(device)
+        np.testing.assert_array_equal(to_device((x @ w).array, "cpu"), np.full((1, 2), 17_500, "f2"))
+
+    def test_a_checkpoint_comes_back_on_the_device(self, device: str, tmp_path: Path) -> None:
+        model, other = network().to(device), network()
+        save_safetensors(tmp_path / "model.safetensors", model.state_dict())
+        other.load_state_dict(load_safetensors(tmp_path / "model.safetensors"))
+        for a, b in zip(model.parameters(), other.to(device).parameters(), strict=True):
+            assert b.device == dl.Device(device)
+            np.testing.assert_array_equal(to_device(a.array, "cpu"), to_device(b.array, "cpu"))
+
+    def test_memory_comes_and_goes(self, device: str) -> None:
+        cuda.empty_cache()
+        before = cuda.memory_allocated()
+        x = dl.zeros(1 << 20).to(device)
+        assert cuda.memory_allocated() - before >= 4 << 20
+        assert cuda.memory_reserved() >= cuda.memory_allocated()
+        del x
+        assert cuda.memory_allocated() == before
