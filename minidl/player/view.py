@@ -100,13 +100,13 @@ def parts_of(latex: str) -> list[str]:
     r"""The equations of a formula, cut at \quad outside of braces, so that a narrow page can wrap them.
 
     >>> parts_of(r"y = a + b,\quad z = \text{a\quad b}")
-    ['y = a + b,', 'z = \\text{a\\quad b}']
+    ['y = a + b', 'z = \\text{a\\quad b}']
     """
     parts, depth, start = [], 0, 0
     for found in re.finditer(r"\\(?:quad|begin|end|left|right)\b|[{}]", latex):
         sign = found.group()
         if sign == r"\quad" and not depth:
-            parts.append(latex[start : found.start()].strip())
+            parts.append(latex[start : found.start()].strip().rstrip(","))
             start = found.end()
         depth += sign in ("{", r"\begin", r"\left")
         depth -= sign in ("}", r"\end", r"\right")

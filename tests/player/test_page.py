@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import traces
 
 import minidl as dl
 from minidl import player
+from minidl.ops.registry import REGISTRY
 from minidl.player.page import SCRIPTS, strings
 from minidl.player.steps import KINDS_OF_STEPS, LEVELS
 
@@ -128,8 +130,11 @@ def test_the_font_has_the_letters_and_its_licence() -> None:
     font = fonttools.TTFont(ASSETS / "minidl-math.woff2")
     letters = font.getBestCmap()
     assert "MATH" in font
-    for sign in "xW∑∂√⊙⊘αβθσ𝑥𝛼𝐖ℎ⊤⌊‖∇":
+    for sign in "xW∑∂√⊙⊘αβθσ𝑥𝛼𝐖ℎ⊤⌊‖∇⋯≥…":
         assert ord(sign) in letters, sign
+    formulas = {f for o in REGISTRY.values() for f in (o.formula, o.adjoint) if f}
+    words = {letter for f in formulas for letter in "".join(ElementTree.fromstring(player.mathml(f)).itertext())}
+    assert not {w for w in words if ord(w) not in letters and not "\u4e00" <= w <= "\u9fff"}
     names = {record.toUnicode() for record in font["name"].names if record.nameID in (1, 4, 6)}
     assert not any("STIX" in name for name in names), "the reserved name is not used"
     assert "SIL OPEN FONT LICENSE" in (ASSETS / "OFL.txt").read_text(encoding="utf-8")

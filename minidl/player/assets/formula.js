@@ -93,6 +93,10 @@ function equation(left, part, result, hidden) {
   const piece = (...inside) => box.append(wrapped(math('mrow', {}, ...inside)));
   const infix = { form: 'infix' };
   piece(left, mo('=', infix));
+  if (part[0] === 'n' && !part[2] && !hidden) {
+    piece(numeral(part)); // nothing to compute
+    return box;
+  }
   if (part[0] === '+') {
     part.slice(1).forEach((p, k) => piece(...(k ? [mo('+', infix)] : []), inContext('+', p, k)));
   } else {
