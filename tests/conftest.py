@@ -21,6 +21,7 @@ from minidl.kernels import current_choice, use_kernels
 # "ci" draws the same examples in every run, "nightly" others each time; choose with HYPOTHESIS_PROFILE
 hypothesis.settings.register_profile("ci", derandomize=True, max_examples=30, deadline=None, database=None)
 hypothesis.settings.register_profile("nightly", max_examples=500, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("brief", derandomize=True, max_examples=6, deadline=None, database=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
