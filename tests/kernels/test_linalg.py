@@ -75,6 +75,20 @@ def test_a_shared_product_is_the_whole_product(shapes: tuple[tuple[int, ...], ..
         np.testing.assert_array_equal(strided, expected)
 
 
+@pytest.mark.parametrize(
+    "sizes", [(40, 900, 130), (130, 900, 40), (50, 1100, 144), (9, 3000, 33), (200, 65, 8)], ids=str
+)
+def test_transposes_of_large_matrices(sizes: tuple[int, int, int]) -> None:
+    """Whichever of the two is copied, and whichever lies in columns."""
+    M, K, N = sizes
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-3, 4, (M, K)).astype("f4"), rng.integers(-3, 4, (K, N)).astype("f4")
+    expected = a.astype("f8") @ b
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            np.testing.assert_array_equal(matmul("auto", left, right), expected)
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_layout_of_both_operands(room: str) -> None:
     """T30."""
