@@ -328,7 +328,7 @@ def test_every_model_explains_itself_by_occlusion(people: GeneratedFaces) -> Non
 @pytest.mark.parametrize("name", ["cnn", "gru"])
 def test_a_trained_network_explains_itself(name: str, people: GeneratedFaces) -> None:
     """A face half replaced by a stranger's: what speaks for the person lies in the person's own half."""
-    model = NetworkClassifier(name, (112, 92)).fit(people.images, people.labels, epochs=12)
+    model = NetworkClassifier(name, (112, 92)).fit(people.images, people.labels, epochs=120)
     mixed = people.images[0].copy()
     mixed[:, 46:] = people.images[5][:, 46:]
     known = model.represent(people.images[:4])

@@ -261,3 +261,42 @@ def test_opencv_is_imported_only_when_needed():
         "decode_image(b'P5 1 1 255\\n\\x07'); assert 'cv2' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ── animated files, arrays, writing ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_of_an_animated_file_the_first_frame_counts(suffix):
+    cv2 = pytest.importorskip("cv2", reason="encoding pictures needs OpenCV")
+    if not hasattr(cv2, "imencodeanimation"):
+        pytest.skip(f"OpenCV {cv2.__version__} cannot write animations")
+    animation = cv2.Animation()
+    animation.frames = [np.full((20, 30, 3), level, np.uint8) for level in (40, 200, 90)]
+    animation.durations = [100] * 3
+    ok, data = cv2.imencodeanimation(suffix, animation)
+    assert ok
+    found = decode_image(data.tobytes())
+    assert found.shape == (20, 30)
+    assert abs(found.mean() - 40) < 6  # gif dithers its colours
+
+
+@pytest.mark.parametrize("pixels", [_scene(), _scene()[..., 1], _scene(3, 7)])
+def test_a_png_of_ours_is_read_back_to_the_bit(pixels):
+    data = images.encode_png(pixels)
+    assert read_header(data)[:4] == ("png", pixels.shape[1], pixels.shape[0], True)
+    pytest.importorskip("cv2", reason="reading png needs OpenCV")
+    assert np.array_equal(decode_image(data, color=pixels.ndim == 3), pixels)
+
+
+def test_a_png_is_made_of_pixels_only():
+    with pytest.raises(BadImage, match=r"float64 of shape \(2, 2\)"):
+        images.encode_png(np.zeros((2, 2)))
+
+
+def test_arrays_of_every_depth_become_uint8():
+    levels = np.array([[0, 128, 255]], np.uint8)
+    for made in (levels, levels.astype(np.uint16) * 257, levels / 255, levels[..., None]):
+        assert images.pixels_of(made).tolist() == levels.tolist()
+    half = np.dstack([np.zeros((1, 1, 3), np.uint8), np.full((1, 1), 51, np.uint8)])
+    assert images.pixels_of(half).tolist() == [[[204, 204, 204]]], "the transparent lies on white"
