@@ -130,7 +130,7 @@ one = train("document 002 文档 002", first, plain, 2 if FAST else 10, optim.Ad
 varied = DataLoader(TransformedDataset(TensorDataset(x, y), augmentation), batch_size=64, shuffle=True, seed=0)
 second = deeper()
 rate = optim.AdamW(second.parameters(), lr=3e-3, weight_decay=0.02)
-other = train("deeper, with augmentation 更深，加增强", second, varied, 3 if FAST else 10, rate)
+other = train("deeper, with augmentation 更深，加增强", second, varied, 3 if FAST else 15, rate)
 
 # %% which class is hardest 哪一类最难
 with nn.evaluating(second), dl.no_grad():
