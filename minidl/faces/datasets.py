@@ -24,6 +24,8 @@ from minidl.backend import Array
 from minidl.faces.errors import BadDataset
 from minidl.faces.generated import generated_faces
 from minidl.faces.images import SUFFIXES, read_image, resize, to_grey
+from minidl.faces.photographs import SIZE
+from minidl.faces.probes import stack_of_faces
 from minidl.faces.protocol import natural_order, people
 
 Size: TypeAlias = tuple[int, int]
@@ -69,7 +71,9 @@ class FaceDataset:
         return FaceDataset(self.images[indices], self.labels[indices], [self.names[k] for k in left], self.description)
 
 
-def load(source: str | PathLike[str], image_size: Size | None = None, min_people: int = 2) -> FaceDataset:
+def load(
+    source: str | PathLike[str], image_size: Size | None = None, min_people: int = 2, photographs: bool = False
+) -> FaceDataset:
     """Labelled faces.
 
     Arguments:
@@ -77,6 +81,8 @@ def load(source: str | PathLike[str], image_size: Size | None = None, min_people
             person; or an .npz file with `images` and `labels`. A folder that has such a name is ./name.
         image_size: (rows, columns) to bring every image to; None keeps them, and all must be of one size.
         min_people: how many different people there must be.
+        photographs: whether the pictures of a folder are photographs, in each of which one face is to be found and
+            aligned, at `image_size` or (112, 92); a picture of that size is taken for a face.
 
     Returns:
         The images, in the order s1/1, s1/2, … s2/1, … (numbers by value), and their labels.
@@ -84,6 +90,7 @@ def load(source: str | PathLike[str], image_size: Size | None = None, min_people
     Raises:
         BadDataset: nothing is there, or it holds too few people, or its arrays are not what they should be.
         BadImage: a picture in the folder cannot be read; the message names it.
+        NoFaceFound: a photograph shows no face.
         MissingLibrary: a picture needs OpenCV, which is not installed.
     """
     text, path = fspath(source), Path(source)
@@ -97,7 +104,7 @@ def load(source: str | PathLike[str], image_size: Size | None = None, min_people
         )
         found = _dataset(drawn.images, drawn.labels, "generated faces: 40 people, 10 images each, seed 0")
     elif path.is_dir():
-        found = _folder(path, image_size)
+        found = _folder(path, image_size, photographs)
     elif path.suffix == ".npz" and path.is_file():
         found = _npz(path)
     else:
@@ -173,7 +180,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
-def _folder(root: Path, image_size: Size | None) -> FaceDataset:
+def _folder(root: Path, image_size: Size | None, photographs: bool = False) -> FaceDataset:
     entries = _visible(root)
     persons = [entry for entry in entries if entry.is_dir()]
     if loose := [entry for entry in entries if _is_picture(entry)]:
@@ -195,8 +202,11 @@ def _folder(root: Path, image_size: Size | None) -> FaceDataset:
                 f"{person} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or remove the folder"
             )
         for picture in pictures:
-            image = read_image(picture)
-            image = resize(image, image_size) if image_size is not None else image
+            if photographs:
+                image = stack_of_faces(picture, image_size or SIZE)[0]
+            else:
+                image = read_image(picture)
+                image = resize(image, image_size) if image_size is not None else image
             if images and image.shape != images[0].shape:
                 raise BadDataset(
                     f"{picture} has {image.shape[0]}×{image.shape[1]} pixels (rows × columns), but those "

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from minidl.cli.main import main
-from minidl.faces import Gallery
+from minidl.faces import Gallery, NoFaceFound, faces_in
 from minidl.faces.generated import GeneratedFaces, generated_faces
+from minidl.faces.generated.scenes import generated_scenes
 
 SIZE = (48, 40)
 
@@ -131,6 +132,31 @@ def test_every_face_of_a_photograph_is_named(us: Path, capsys: pytest.CaptureFix
     assert one.startswith(f"{photo},unknown,")
     assert two.startswith(f"{photo},unknown,")
     assert "shows 2 faces" in said(capsys, 2, "enrol", us, "both", photo)
+
+
+def test_from_photographs_to_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rooms with one drawn person in each: the face is found and aligned for training, calibrating and asking alike."""
+    pytest.importorskip("cv2", reason="finding faces needs OpenCV")
+    scenes = generated_scenes(count=13, faces=(1, 1), size=(200, 240), seed=1, difficulty="easy", people=3)
+    kept = dict.fromkeys(range(3), 0)
+    for image, faces in zip(scenes.images, scenes.faces, strict=True):
+        try:
+            faces_in(image)
+        except NoFaceFound:
+            continue
+        person = faces[0].person
+        kept[person] += 1
+        write_pgm(tmp_path / ("train" if kept[person] < 3 else "test") / f"p{person}" / f"{kept[person]}.pgm", image)
+    model = tmp_path / "m"
+    out = said(capsys, 0, "train", tmp_path / "train", "--photographs", "--model", "lbp", "--out", model)
+    assert "3 people from 6 images" in out
+    tests = sorted((tmp_path / "test").glob("p*/*.pgm"))
+    assert main(["faces", "identify", str(model), *map(str, tests), "--json"]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    right = [row["candidates"][0]["name"] == Path(row["file"]).parent.name for row in found]
+    assert len(right) == len(tests)
+    assert np.mean(right) >= 0.6, "by chance a third"
+    said(capsys, 0, "evaluate", model, tmp_path / "test", "--photographs")
 
 
 # ── enrol, people, forget ─────────────────────────────────────────────────────────────────────────

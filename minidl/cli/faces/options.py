@@ -31,6 +31,14 @@ def add_command(actions: Any, name: str, sentence: str) -> argparse.ArgumentPars
     return command
 
 
+def add_data(command: argparse.ArgumentParser) -> None:
+    """Add the labelled pictures to a command, and whether faces are to be found in them."""
+    command.add_argument("data", help=DATA)
+    command.add_argument(
+        "--photographs", action="store_true", help="the folder holds photographs: find and align the face in each"
+    )
+
+
 def positive(text: str) -> int:
     """The type of an option that is a whole number ≥ 1."""
     try:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from minidl.cli.faces.known import add_gallery, beside, files_of, opened
-from minidl.cli.faces.options import DATA, add_command, positive, show_progress, writable
+from minidl.cli.faces.options import add_command, add_data, positive, show_progress, writable
 from minidl.cli.faces.progress import counting
 from minidl.faces import FaceRecognizer, datasets
 from minidl.faces.errors import FaceError
@@ -45,7 +45,7 @@ def add_to(actions: Any) -> None:
 
     calibrate = add_command(actions, "calibrate", "choose the threshold by pictures that were not in the training")
     add_gallery(calibrate)
-    calibrate.add_argument("data", help=DATA)
+    add_data(calibrate)
     calibrate.add_argument("--far", type=_share, default=0.01, help="share of strangers let in (default: 0.01)")
     calibrate.add_argument("--people", type=positive, help="how many people a stranger is searched among")
     calibrate.set_defaults(run=run_calibrate)
@@ -131,7 +131,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
     people = options.people
     if people is None and (options.gallery or beside(options.model).exists()):
         people = len(opened(options).gallery) or None
-    data = datasets.load(options.data, image_size=recognizer.image_size)
+    data = datasets.load(options.data, image_size=recognizer.image_size, photographs=options.photographs)
     others = len(data.names) - 1
     recognizer.calibrate(
         data.images, data.labels, options.far, max(people or 0, others) if options.people is None else people

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.cli.faces.known import beside
-from minidl.cli.faces.options import DATA, add_command, positive, show_progress, writable
+from minidl.cli.faces.options import add_command, add_data, positive, show_progress, writable
 from minidl.faces import FaceRecognizer, datasets
 from minidl.faces.errors import BadGallery
 from minidl.faces.losses import LOSSES
@@ -20,7 +20,7 @@ from minidl.faces.recognizer import MODELS
 def add_to(actions: Any) -> None:
     """Add the commands to `minidl faces`."""
     train = add_command(actions, "train", "fit a model and save it")
-    train.add_argument("data", help=DATA)
+    add_data(train)
     train.add_argument("--out", type=Path, default=Path("faces.minidl"), help="where the model goes")
     train.add_argument("--model", default="cnn", help=f"one of {', '.join(MODELS)} (default: cnn)")
     train.add_argument("--purpose", default="identification", choices=list(PURPOSES), help="what a network is for")
@@ -31,7 +31,7 @@ def add_to(actions: Any) -> None:
 
     evaluate = add_command(actions, "evaluate", "error rates of a saved model")
     evaluate.add_argument("model", type=Path, help="a file that `train` wrote")
-    evaluate.add_argument("data", help=DATA)
+    add_data(evaluate)
     evaluate.add_argument(
         "--strangers", metavar="DATA", help="pictures of people not in the training: open-set figures"
     )
@@ -46,7 +46,7 @@ def run_train(options: argparse.Namespace) -> int:
             f"{gallery} holds people that only the model which is {options.out} now can recognize: give another --out, "
             f"or delete {gallery} first"
         )
-    data = datasets.load(options.data)
+    data = datasets.load(options.data, photographs=options.photographs)
     recognizer = FaceRecognizer(
         options.model,
         image_size=data.images.shape[1:3],
@@ -74,10 +74,11 @@ def run_train(options: argparse.Namespace) -> int:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Print the error rates of a saved model on a data set."""
     recognizer = FaceRecognizer.load(options.model)
-    data = datasets.load(options.data, image_size=recognizer.image_size)
+    data = datasets.load(options.data, image_size=recognizer.image_size, photographs=options.photographs)
     strangers = None
     if options.strangers is not None:
-        strangers = datasets.load(options.strangers, image_size=recognizer.image_size, min_people=1).images
+        size, photographs = recognizer.image_size, options.photographs
+        strangers = datasets.load(options.strangers, image_size=size, min_people=1, photographs=photographs).images
     report = recognizer.evaluate(data.images, data.labels, strangers)
     print(json.dumps(report.to_dict()) if options.json else report.table())
     return 0
