@@ -10,6 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -45,16 +46,23 @@ def measure(data: FaceDataset, test: str, models: str, seeds: list[int], file: P
         seeds: of splits and models.
         file: a json file, or none yet.
     """
-    found = json.loads(file.read_text()) if file.exists() else {"about": about(), "parts": {}}
-    part = found["parts"].get(f"{test} {models}", {"seeds": []})
-    if set(seeds) <= set(part["seeds"]):
+    name, result = f"{test} {models}", None
+    if set(seeds) <= set(_read(file)["parts"].get(name, {"seeds": []})["seeds"]):
         return
     started = time.strftime("%Y-%m-%d %H:%M")
-    result = TESTS[test](data, SETS[models], seeds=seeds, advance=lambda text: print(f"{test}: {text}", flush=True))
-    print(result.table(), flush=True)
-    found = json.loads(file.read_text()) if file.exists() else found
-    found["parts"][f"{test} {models}"] = {"seeds": seeds, "started": started, **result.to_dict()}
-    write_atomically(file, json.dumps(found, indent=1).encode())
+    for done, seed in enumerate(seeds, 1):
+        one = TESTS[test](data, SETS[models], seeds=[seed], advance=lambda text: print(f"{test}: {text}", flush=True))
+        result = one if result is None else replace(result, runs=result.runs + one.runs)
+        found = _read(file)
+        found["parts"][name] = {"seeds": seeds[:done], "started": started, **result.to_dict()}
+        write_atomically(file, json.dumps(found, indent=1).encode())
+    if result is not None:
+        print(result.table(), flush=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"about": about(), "parts": {}}
+    return found
 
 
 def about() -> dict[str, str]:

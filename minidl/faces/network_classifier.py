@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 import minidl.nn.functional as F
 from minidl.autograd import no_grad
 from minidl.backend import Array, Device, Generator
+from minidl.faces.augment import Augmentation
 from minidl.faces.batches import ImageBatches
 from minidl.faces.errors import BadImage, BadModelFile, NotFitted
 from minidl.faces.losses import COMPARING, EACH
 from minidl.faces.models.cnn import FaceCNN
 from minidl.faces.models.cnn_lstm import FaceCNNLSTM
+from minidl.faces.models.committee import Committee
 from minidl.faces.models.network import FaceNetwork
 from minidl.faces.models.patches import FaceAttention, FaceViT
 from minidl.faces.models.resnet import FaceResNet
@@ -46,7 +48,9 @@ class Kind(NamedTuple):
 
 
 NETWORKS: Final[dict[str, Kind]] = {
-    "cnn": Kind(FaceCNN, Recipe()),
+    # Two of them: on inner splits of ORL (fitted on three training images of each person, tried on two, three seeds)
+    # one errs on 3.54 % and two on 3.33 %, with a log-likelihood of -0.168 and -0.155.
+    "cnn": Kind(FaceCNN, Recipe(members=2)),
     "resnet": Kind(FaceResNet, Recipe()),
     "rnn": Kind(partial(FaceRows, reader="rnn"), Recipe(learning_rate=1e-3)),
     "lstm": Kind(partial(FaceRows, reader="lstm"), Recipe(learning_rate=2e-3)),
@@ -160,21 +164,10 @@ class NetworkClassifier:
         change = (recipe.single if len(images) == people else recipe.several) if augment else None
         codes = np.asarray(codes, np.int64).copy()
         small = area_mean(images, self.size)
-        how = {"each": EACH.get(recipe.loss, 1), "seed": self.seed}
-        batches: ImageBatches | VirtualPeople
-        if recipe.virtual:
-            upright = replace(change, flip=0.0) if change else None
-            batches = VirtualPeople(small, codes, self.prepared, recipe.batch, upright, recipe.virtual, **how)
-        else:
-            batches = ImageBatches(small, codes, self.prepared, recipe.batch, change, **how)
-        network = NETWORKS[self.name].build(batches.classes, self.size, Generator(self.seed))
-        network.classifier.scale = recipe.scale
-        network.to(self.device)
-
         # Then the classifier knows nobody, or many who do not exist: the mean embedding of each person takes its place.
         learned_by_comparing = recipe.loss in COMPARING or recipe.virtual > 0
 
-        def validate() -> float:
+        def validate(network: FaceNetwork) -> float:
             assert validation is not None
             embeddings, chances = self._ask(network, validation[0])
             if learned_by_comparing:
@@ -184,15 +177,17 @@ class NetworkClassifier:
                 said = chances.argmax(1)
             return float(np.mean(said != validation[1]))
 
-        with progress_bar(progress, recipe.steps) as watch:
-            history = train(
-                network,
-                batches,
-                recipe,
-                device=self.device,
-                validate=validate if validation is not None else None,
-                watch=watch,
-            )
+        members: list[FaceNetwork] = []
+        history = History()
+        with progress_bar(progress, recipe.members * recipe.steps) as watch:
+            for seed in self._seeds():
+                batches = self._batches(small, codes, change, recipe, seed)
+                member = NETWORKS[self.name].build(batches.classes, self.size, Generator(seed)).to(self.device)
+                member.classifier.scale = recipe.scale
+                members.append(member)
+                ask = partial(validate, member) if validation is not None else None
+                train(member, batches, recipe, history, device=self.device, validate=ask, watch=watch)
+        network = members[0] if recipe.members == 1 else Committee(members)
         embeddings = self._ask(network.eval(), images)[0]
         if learned_by_comparing:
             network.classifier.point_at(embeddings, codes)
@@ -200,6 +195,21 @@ class NetworkClassifier:
         self._network, self.history = network, history
         self._gallery = {"embeddings": embeddings, "codes": codes}
         return self
+
+    def _seeds(self) -> list[int]:
+        """Of the members: the first has the seed of the recognizer, the others what follows from it."""
+        drawn = np.random.SeedSequence([self.seed, 1]).generate_state(self.recipe.members, np.uint64)
+        return [self.seed, *[int(seed >> 1) for seed in drawn[1:].tolist()]]
+
+    def _batches(
+        self, faces: NDArray[np.float32], codes: Array, change: Augmentation | None, recipe: Recipe, seed: int
+    ) -> ImageBatches | VirtualPeople:
+        """What a member is shown."""
+        each = EACH.get(recipe.loss, 1)
+        if not recipe.virtual:
+            return ImageBatches(faces, codes, self.prepared, recipe.batch, change, each, seed)
+        upright = replace(change, flip=0.0) if change else None
+        return VirtualPeople(faces, codes, self.prepared, recipe.batch, upright, recipe.virtual, each, seed)
 
     def prepared(self, faces: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the network takes: faces with the light taken out, and 0 where they show nothing.
@@ -297,7 +307,8 @@ class NetworkClassifier:
         Raises:
             BadModelFile: arrays are missing or do not fit.
         """
-        network = NETWORKS[self.name].build(people, self.size, Generator(0))
+        members = [NETWORKS[self.name].build(people, self.size, Generator(0)) for _ in range(self.recipe.members)]
+        network = members[0] if len(members) == 1 else Committee(members)
         network.classifier.scale = self.recipe.scale
         gallery = {key: np.asarray(state.get(f"gallery.{key}", ())) for key in ("embeddings", "codes")}
         try:

@@ -15,15 +15,23 @@ def _identification(recipe: Recipe) -> Recipe:
 
 
 def _verification(recipe: Recipe) -> Recipe:
-    return replace(recipe, steps=5 * recipe.steps // 2, virtual=600, scale=16.0, moved=2)
+    """Long, as many people take long to learn: fitted on 13 of the first 20 people of ORL and tried on the other 7 (two
+    choices of them), the EER was 8.1 % after 400 steps and 4.6 % after 800. Asked about moved images too, it lets in 1
+    to 2 % more friends at the same rate of strangers. ArcFace, people bent into others and mirror images of people made
+    of two were no better there."""
+    return replace(recipe, steps=5 * recipe.steps // 2, virtual=600, scale=16.0, moved=2, members=1)
 
 
 def _hidden(change: Augmentation) -> Augmentation:
+    """Tried on the damaged inner splits of ORL (fitted on three training images of each person, tried on two, seeds 0
+    and 1; mean error of the eight kinds): a part hidden in 35 % of the images 7.7 %, in 60 % 6.2 %, and with a gamma
+    between 1/3 and 3 6.0 %. Hidden parts counted as light: 8.6 % instead of 7.7 %."""
     return replace(change, erased=0.3, block=0.6, dim=0.2, gamma=1.1, noise=0.18)
 
 
 def _damage(recipe: Recipe) -> Recipe:
-    return replace(recipe, steps=2 * recipe.steps, several=_hidden(recipe.several), single=_hidden(recipe.single))
+    several, single = _hidden(recipe.several), _hidden(recipe.single)
+    return replace(recipe, steps=2 * recipe.steps, several=several, single=single, members=1)
 
 
 PURPOSES: Final[dict[str, Callable[[Recipe], Recipe]]] = {

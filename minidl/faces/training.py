@@ -61,6 +61,7 @@ class Recipe:
         blind: whether parts of a face that show nothing are left out of that.
         mirror: whether an answer is the mean of those for an image and its mirror image.
         moved: an answer is also the mean over the image moved by so many pixels of the input in four directions.
+        members: so many networks are trained, one after another, and answer together; see `Committee`.
     """
 
     steps: int = 400
@@ -79,6 +80,7 @@ class Recipe:
     blind: bool = True
     mirror: bool = True
     moved: int = 0
+    members: int = 1
 
 
 def decayed_and_not(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -95,6 +97,7 @@ def train(
     network: FaceNetwork,
     batches: Callable[[int], Batch],
     recipe: Recipe,
+    history: optim.History | None = None,
     *,
     device: Device | str = "cpu",
     validate: Callable[[], float] | None = None,
@@ -106,6 +109,7 @@ def train(
         network: whose parameters change; in training mode afterwards.
         batches: faces and people of a step; called in another thread, ahead of the step.
         recipe: steps, rates and loss.
+        history: of the networks trained before this one, to be continued; a new one by default.
         device: where the network is.
         validate: called ten times on the way; its result goes into the history.
         watch: called after each step with its number, from 1, and its loss.
@@ -119,12 +123,13 @@ def train(
     optimizer = optim.AdamW(groups, lr=recipe.learning_rate)
     rising = min(round(recipe.warm_up * recipe.steps), recipe.steps - 1)
     schedule = optim.lr_scheduler.WarmupCosine(optimizer, rising, recipe.steps)
-    loss_of, history = LOSSES[recipe.loss], optim.History()
-    started = time.perf_counter()
+    loss_of, history = LOSSES[recipe.loss], optim.History() if history is None else history
+    before = len(history)
+    started = time.perf_counter() - (history["seconds"][-1] if before else 0.0)
     with single_threaded_blas(), Prefetched(batches, recipe.steps) as prepared:
         for step, (faces, people) in enumerate(prepared):
             network.train()
-            row = {"step": step + 1, "learning_rate": schedule.get_last_lr()[0]}
+            row = {"step": before + step + 1, "learning_rate": schedule.get_last_lr()[0]}
             done = step / recipe.steps
             loss = loss_of(network, Tensor(faces).to(device), Tensor(people).to(device), recipe.margin, done)
             optimizer.zero_grad()
@@ -137,7 +142,7 @@ def train(
                 row["error"] = validate()
             history.add(**row, seconds=time.perf_counter() - started)
             if watch is not None:
-                watch(step + 1, row["loss"])
+                watch(before + step + 1, row["loss"])
     return history
 
 

@@ -1,5 +1,7 @@
 """Every model behind the one recognizer: it learns, is stored, repeats itself; losses and purposes do what they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from minidl.faces import FaceRecognizer
 from minidl.faces.errors import BadDataset
 from minidl.faces.generated import generated_faces
 from minidl.faces.losses import LOSSES, arcface, cross_entropy, triplet
-from minidl.faces.models import FaceCNN, FaceRows
+from minidl.faces.models import Committee, FaceCNN, FaceRows
 from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
 from minidl.faces.protocol import damage
 from minidl.faces.purposes import PURPOSES, with_loss
@@ -166,3 +168,28 @@ def test_with_loss_keeps_a_recipe_that_has_it():
     recipe = NETWORKS["cnn"].recipe
     assert with_loss(recipe, "cross-entropy") is recipe
     assert with_loss(recipe, "arcface").margin > 0
+
+
+# ── committees ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_committee_answers_with_the_mean_of_its_members():
+    members = [FaceCNN(4, SIZE, width=2, features=6, scale=7.0, generator=Generator(seed)).eval() for seed in (0, 1, 2)]
+    together = Committee(members).eval()
+    x = dl.tensor(FACES.images[:5, None].astype(np.float32) / 255)
+    expected = np.mean([member(x).detach().numpy() for member in members], 0)
+    assert np.allclose(together(x).detach().numpy(), expected, atol=1e-4)
+    assert together.embed(x).shape == (5, 18)
+
+
+def test_members_differ_and_the_first_is_the_network_alone():
+    alone = NetworkClassifier("cnn", SIZE, seed=4, recipe=replace(NETWORKS["cnn"].recipe, members=1))
+    pair = NetworkClassifier("cnn", SIZE, seed=4)
+    for classifier in (alone, pair):
+        classifier.fit(FACES.images[LEARN], FACES.labels[LEARN], epochs=3)
+    first, second = pair.network.members
+    same = alone.network.state_dict()
+    assert all(np.array_equal(same[key].numpy(), first.state_dict()[key].numpy()) for key in same)
+    assert not np.array_equal(first.classifier.weight.detach().numpy(), second.classifier.weight.detach().numpy())
+    assert pair.history["step"] == list(range(1, 1 + 2 * len(alone.history)))
+    assert np.all(np.diff(pair.history["seconds"]) > 0)
