@@ -84,6 +84,8 @@ class Recurrent(Fused):
 
     __slots__ = ("counts", "reverse")
     saves_output = True
+    one_bias = True
+    """Whether b_ih and b_hh are added to the same sums, so that one sum of both does for all steps."""
 
     def __init__(self, counts: tuple[int, ...], reverse: bool) -> None:
         self.counts, self.reverse = counts, reverse
@@ -91,10 +93,6 @@ class Recurrent(Fused):
     def step(self, a: Tensor, *state_and_weights: Tensor) -> tuple[Tensor, ...]:
         """The states after one step, from what the input adds to the sums, the states before, w_hh and b_hh."""
         raise TypeError(f"{type(self).__name__} has no step")
-
-    def input_bias(self, b_ih: Array, b_hh: Array) -> Array:
-        """What is added to the sums of all steps at once."""
-        return b_ih + b_hh
 
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
         """All steps on arrays: the states (T, N, H) of each kind, in order, then what `run_back` needs besides."""
@@ -122,7 +120,7 @@ class Recurrent(Fused):
         x, *state, w_ih, w_hh, b_ih, b_hh = _wide(arrays)
         T, N, D = x.shape
         a = kernels_for(x).matmul(x.reshape(T * N, D), w_ih.T).reshape(T, N, w_ih.shape[0])
-        a += self.input_bias(b_ih, b_hh)
+        a += b_ih + b_hh if self.one_bias else b_ih
         states, *kept = self.run(a, state, w_hh, b_hh)
         last = 0 if self.reverse else -1
         lasts = [s[last].astype(dtype) for s in (states, *kept[: len(state) - 1])]  # copies: what is kept is ours
@@ -145,7 +143,7 @@ class Recurrent(Fused):
             *gstate,
             matmul(rows.T, x.reshape(T * N, D)) if needs[last - 4] else None,
             gw_hh,
-            rows.sum(axis=0) if needs[last - 2] else None,
+            gb_hh.copy() if self.one_bias else _total(ga),
             gb_hh,
         )
         return tuple([gx.astype(dtype, copy=False) if need else None for gx, need in zip(gxs, needs, strict=True)])
@@ -258,6 +256,7 @@ class GRU(Recurrent):
         r"\bar W_h = \textstyle\sum_t \bar q_t h_{t-1}^\top"
     )
     __slots__ = ("reset",)
+    one_bias = False  # b_hh belongs to the product that the reset gate multiplies
 
     def __init__(self, counts: tuple[int, ...], reverse: bool, reset: str) -> None:
         super().__init__(counts, reverse)
@@ -266,9 +265,6 @@ class GRU(Recurrent):
     def step(self, a: Tensor, *state_and_weights: Tensor) -> tuple[Tensor, ...]:
         h, w_hh, b_hh = state_and_weights
         return gru_step(a, h, w_hh, b_hh, self.reset)
-
-    def input_bias(self, b_ih: Array, b_hh: Array) -> Array:
-        return b_ih  # b_hh belongs into the product that the reset gate may multiply
 
     def run(self, a: Array, state: list[Array], w_hh: Array, b_hh: Array) -> tuple[Array, ...]:
         kept = kernels_for(a).gru_steps(a, *state, w_hh, b_hh, self.counts, self.reverse, self.reset == "after")

@@ -25,6 +25,7 @@ _FLOAT = np.dtype(np.float32)
 _SMALL = 1 << 17  # multiply-adds up to which BLAS, called at once, is as fast
 _CHUNK = 1 << 22  # multiply-adds of one chunk: some 50 µs
 _FEW = 64  # rows for which B is read as it lies
+_MANY = 8  # blocks of rows that are enough to share out
 _KEPT = 1 << 22  # numbers of panels that a thread keeps room for
 _STRIP = 4 * simd.LANES  # rows of Aᵀ copied side by side
 _DEPTH = 512  # numbers of K in a piece: a panel of them takes 96 KiB
@@ -85,11 +86,12 @@ def _lying(x: Array) -> tuple[Array, int, int]:
 
 
 def _shares(M: int, panels: int, K: int) -> tuple[int, int]:
-    """Rows and panels of a chunk: whole rows of at least 64, as far as they go, then fewer panels."""
+    """Rows and panels of a chunk: all panels, so that a piece of A is read once; fewer where there are few rows."""
     work = max(1, PANEL * K)
-    rows = min(M, max(64, _CHUNK // (work * panels)))
-    rows = min(-(-rows // ROWS) * ROWS, 256)
-    return rows, min(panels, max(1, _CHUNK // (work * rows)))
+    rows = min(M, 256, max(64, _CHUNK // (work * panels)))
+    rows = -(-rows // ROWS) * ROWS
+    wide = panels if _MANY * rows <= M else max(1, _CHUNK // (work * rows))
+    return rows, min(panels, wide)
 
 
 @jit
