@@ -1,6 +1,6 @@
 """Which expression a face has: a small convolutional network over the same training loop as the recognizer's.
 
-Measured on the test part of FER2013 without repeats (1,246 images, seven expressions, 4,569 for training, seed 0): macro
+Measured on the test part of FER2013 without repeats (1,246 images, seven expressions, seed 0, 4,569 to train on): macro
 accuracy 50.3 % after 64 s of processor time, and 42.8 % by local binary patterns with a linear layer.
 
 Sources: document 004 promises expressions; Goodfellow et al., "Challenges in representation learning", 2013 (FER2013).
