@@ -39,7 +39,7 @@ class Sources:
     def listing(self) -> list[dict[str, Any]]:
         """Each file's name and the stretches of code in which something ran."""
         return [
-            {"file": _short(path), "stretches": _stretches(self._text[number], self._lines[number])}
+            {"file": _short(path), "stretches": _dedented(_stretches(self._text[number], self._lines[number]))}
             for path, number in self._files.items()
         ]
 
@@ -98,6 +98,13 @@ def _stretches(text: list[str], ran: set[int]) -> list[dict[str, Any]]:
         else:
             stretches.append({"first": k, "lines": [text[k - 1]]})
     return [_trimmed(stretch) for stretch in stretches if any(line.strip() for line in stretch["lines"])]
+
+
+def _dedented(stretches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stretches without the indentation that all their lines share."""
+    lines = [line for stretch in stretches for line in stretch["lines"] if line.strip()]
+    common = min((len(line) - len(line.lstrip()) for line in lines), default=0)
+    return [{**stretch, "lines": [line[common:] for line in stretch["lines"]]} for stretch in stretches]
 
 
 def _trimmed(stretch: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Card {
 
   start(now, state) {
     const { nodes } = this.player.data;
-    const given = nodes.map((node, id) => [node, id]).filter(([node]) => node.leaf && node.leaf !== 'Constant');
+    const given = nodes.map((node, id) => [node, id]).filter(([node]) => isGiven(node));
     const say = this.player.say;
     return [
       make('p', { class: 'lead' }, say('start_text')),

@@ -80,8 +80,19 @@ function nameMath(name, id, index, bar, constant) {
   return math('msub', {}, math('mrow', {}, letter), math('mn', {}, index.join(',')));
 }
 
+const GREEK = {
+  alpha: 'α', beta: 'β', gamma: 'γ', delta: 'δ', epsilon: 'ε', eta: 'η', theta: 'θ', kappa: 'κ', lambda: 'λ', lamda: 'λ', mu: 'μ', nu: 'ν',
+  xi: 'ξ', rho: 'ρ', sigma: 'σ', tau: 'τ', phi: 'φ', chi: 'χ', psi: 'ψ', omega: 'ω',
+};
+
+// Names of Greek letters as the letters: theta_1 is θ_1.
+function lettered(name) {
+  return name.replace(/^[a-z]+(?=$|_|\d)/, (word) => GREEK[word] || word);
+}
+
 // W_z and x1 have an index; longer names stand upright as they are.
-function nameParts(name, barred) {
+function nameParts(given, barred) {
+  const name = lettered(given);
   const found = /^([A-Za-z\u0391-\u03c9])(?:_(\w{1,6})|(\d{1,2}))$/.exec(name);
   if (found) return math('msub', {}, barred(math('mi', {}, found[1])), math('mi', {}, found[2] || found[3]));
   return barred(math('mi', name.length > 1 ? { mathvariant: 'normal' } : {}, name));

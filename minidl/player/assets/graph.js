@@ -70,10 +70,10 @@ class Graph {
     const node = nodes[id];
     const done = state.done.has(id);
     const gradient = state.grads.get(id);
-    const kind = node.leaf ? node.leaf.toLowerCase() : 'op';
+    const kind = node.leaf ? (isGiven(node) ? 'leaf' : 'constant') : 'op';
     const classes = ['node', kind, done ? 'done' : 'todo', current ? 'current' : '', gradient ? 'graded' : ''];
     const single = node.leaf && node.v.d && node.v.d.length === 1;
-    const title = node.leaf ? node.name || (single ? show(node.v.d[0]) : `v${id}`) : node.name ? `${node.name} = ${node.sym}` : node.sym;
+    const title = node.leaf ? lettered(node.name) || (single ? show(node.v.d[0]) : `v${id}`) : node.name ? `${lettered(node.name)} = ${node.sym}` : node.sym;
     const value = !done ? '' : hidden && current ? '?' : brief(state.values.get(id) || node.v);
     const backward = this.player.data.steps[this.player.step].k === 'backward';
     const slope = gradient ? `∂ ${hidden && backward && this.player.hides(id) ? '?' : brief(gradient)}` : '';
@@ -87,7 +87,7 @@ class Graph {
       svg('title', {}, words),
       svg('rect', { width: BOX.width, height: BOX.height, rx: node.leaf ? 23 : 8 }),
       svg('text', { x: BOX.width / 2, y: 17, class: 'what' }, title === value ? '' : clipped(title, 13)),
-      svg('text', { x: 7, y: -3, class: 'icon' }, node.leaf === 'Constant' ? '' : icon),
+      svg('text', { x: 7, y: -3, class: 'icon' }, node.leaf && !isGiven(node) ? '' : icon),
       svg('text', { x: BOX.width / 2, y: slope ? 30 : title === value ? 28 : 34, class: 'value' }, clipped(value, 16)),
       svg('text', { x: BOX.width / 2, y: 42, class: 'slope' }, clipped(slope, 17)),
     );

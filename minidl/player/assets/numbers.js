@@ -79,6 +79,11 @@ function placeOf(index, shape) {
   return index.reduce((place, i, axis) => place * shape[axis] + i, 0);
 }
 
+// A value that is there from the start: a leaf with a name, or one that is learned. A bare number in the code is not.
+function isGiven(node) {
+  return Boolean(node.leaf) && (node.leaf !== 'Constant' || node.name !== '');
+}
+
 function shapeText(shape) {
   return shape.length ? shape.join('×') : '1';
 }

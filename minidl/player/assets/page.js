@@ -90,6 +90,10 @@ active = players[0] || null;
 restore();
 addEventListener('hashchange', restore);
 
+// Paper is white.
+addEventListener('beforeprint', () => { root.dataset.theme = 'light'; });
+addEventListener('afterprint', () => setTheme(theme));
+
 addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target instanceof Element && event.target.closest('input, textarea, select, [contenteditable]');

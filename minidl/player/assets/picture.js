@@ -14,10 +14,29 @@ function pictureOf(player, now, state, chosen) {
     const size = node.v.s.at(-1) * node.v.s.at(-2);
     return frame(player.say('rows_of_one'), heat({ s: node.v.s.slice(-2), d: node.v.d.slice(0, size) }, indexOf(chosen, node.v.s).at(-2)));
   }
-  if (['Sigmoid', 'Tanh', 'Softmax', 'ReLU'].includes(node.op) && node.v.d && node.v.d.length > 1 && node.v.d.length <= 32) {
+  if (GATES.includes(node.op) && barred(node)) return frame(player.say('bars'), make('div', { class: 'flow' }, gates(player, now)));
+  if (['Softmax', 'ReLU'].includes(node.op) && barred(node) && node.v.d.length > 1) {
     return frame(player.say('bars'), bars(node.v.d.map(asNumber), node.op === 'ReLU' ? null : 1));
   }
   return null;
+}
+
+const GATES = ['Sigmoid', 'Tanh'];
+const GATES_SHOWN = 6;
+
+function barred(node) {
+  return node.v.d && node.v.d.length <= 32;
+}
+
+// The gates of the same time step that are there by now, the latest last: how far each is open.
+function gates(player, now) {
+  const { nodes, steps } = player.data;
+  const together = steps.slice(0, player.step + 1).filter((step) => step.k === 'forward' && step.groups[3] === now.groups[3]
+    && GATES.includes(nodes[step.out[0]].op) && barred(nodes[step.out[0]]));
+  return together.slice(-GATES_SHOWN).map((step) => {
+    const node = nodes[step.out[0]];
+    return make('figure', {}, make('figcaption', {}, wrapped(nameMath(node.name, step.out[0], []))), bars(node.v.d.map(asNumber), 1));
+  });
 }
 
 // ── windows ────────────────────────────────────────────────────────────────────────────────────

@@ -111,7 +111,7 @@ class Player {
   state() {
     const { nodes, steps } = this.data;
     const state = { done: new Set(), grads: new Map(), values: new Map() };
-    nodes.forEach((node, id) => { if (node.leaf && node.leaf !== 'Constant') state.done.add(id); });
+    nodes.forEach((node, id) => { if (isGiven(node)) state.done.add(id); });
     steps.forEach((step, k) => {
       if (k > this.step) {
         if (step.k === 'update' && !state.values.has(step.out[0])) state.values.set(step.out[0], step.before);
@@ -132,7 +132,7 @@ class Player {
 
   nameOf(id) {
     const node = this.data.nodes[id];
-    if (node.name) return node.name;
+    if (node.name) return lettered(node.name);
     return node.leaf === 'Constant' && sizeOf(node.v.s) === 1 && node.v.d ? show(node.v.d[0]) : `v${id}`;
   }
 
