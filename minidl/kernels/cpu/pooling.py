@@ -12,6 +12,7 @@ from minidl.kernels.geometry import Padding, Pair, Windows, check_gy, pool_windo
 from minidl.kernels.threads import parallel_for
 
 _CHUNK = 1 << 16  # pixels looked at by one call: about 50 µs
+_MOVED = 1 << 18  # pixels of a plane that only get or give what others chose: about as long
 
 
 def max_pool2d(
@@ -45,7 +46,7 @@ def scatter_windows(gy: Array, indices: Array, input_hw: Pair) -> Array:
     values, places = dense(gy).reshape(N * C, OH * OW), dense(indices).reshape(N * C, OH * OW)
     parallel_for(
         N * C,
-        max(1, _CHUNK // max(1, pixels)),
+        max(1, _MOVED // max(1, pixels)),
         lambda start, stop: _refuse(_scatter(values[start:stop], places[start:stop], gx[start:stop]), pixels),
     )
     return gx.reshape(N, C, *input_hw)
@@ -61,7 +62,7 @@ def gather_windows(x: Array, indices: Array) -> Array:
     y = np.empty((N * C, pixels), x.dtype)
     parallel_for(
         N * C,
-        max(1, _CHUNK // max(1, pixels)),
+        max(1, _MOVED // max(1, pixels)),
         lambda start, stop: _refuse(_gather(planes[start:stop], places[start:stop], y[start:stop]), H * W),
     )
     return y.reshape(indices.shape)
@@ -177,9 +178,9 @@ def _max_of_pairs(planes: Array, y: Array, indices: Array, v: Windows) -> None:
 
 @jit
 def _scatter(values: Array, places: Array, gx: Array) -> int:
-    gx[:] = 0
     outside = 0
     for p in range(values.shape[0]):
+        gx[p] = 0  # plane by plane, so that it is still in the cache when the winners come
         for i in range(values.shape[1]):
             place = places[p, i]
             if 0 <= place < gx.shape[1]:
