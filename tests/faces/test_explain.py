@@ -212,6 +212,14 @@ def test_a_transformer_shows_where_it_looked(name: str, extra: int, rng: np.rand
     np.testing.assert_array_equal(network(Tensor(x)).detach().numpy(), before)
 
 
+def test_a_roll_out_of_a_recognizer_shows_what_is_beyond_the_least(people: GeneratedFaces) -> None:
+    model = NetworkClassifier("vit", (112, 92)).fit(people.images, people.labels, epochs=3)
+    found = explain_face(model, people.images[0], 0, model.represent(people.images[:4]), 0, "rollout").map
+    assert found.shape == (112, 92)
+    assert found.min() == pytest.approx(0, abs=1e-6)
+    assert found.max() > 0
+
+
 def test_a_token_that_is_copied_everywhere_lights_up_in_the_roll_out(rng: np.random.Generator) -> None:
     """Queries and keys by hand: every patch looks at the bright one only."""
 

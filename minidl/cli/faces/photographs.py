@@ -125,7 +125,7 @@ def _facts(face: Face) -> dict[str, Any]:
     quality = {key: round(value, 4) for key, value in asdict(face.quality).items()}
     return {
         **asdict(face.box),
-        "eyes": face.eyes.round(1).tolist(),
+        "eyes": face.eyes.astype(float).round(1).tolist(),
         "aligned_by": face.by,
         "quality": round(face.quality.score, 4),
         "parts": quality,

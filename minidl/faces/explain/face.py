@@ -57,7 +57,8 @@ def explain_face(
         code: the number of the person, of a network's logit.
         known: (m, d) embeddings of the person's faces; occlusion measures the largest cosine with one of them.
         target: what the person is called.
-        method: one of `METHODS`. Networks are explained for the face as it is, without its mirror image.
+        method: one of `METHODS`. Networks are explained for the face as it is, without its mirror image; a roll-out
+            shows the attention beyond that of the patch with the least, and is the same for every person.
 
     Raises:
         FaceError: there is no such method, or not for this model.
@@ -70,7 +71,8 @@ def explain_face(
         raise FaceError(f"{method} needs a network, and this model is none: use occlusion")
     network, x = model.network, model.prepared(area_mean(image[None], model.size))
     if method == "rollout":
-        found = rollout_map(network, x)
+        shares = rollout_map(network, x)
+        found = shares - shares.min()  # every patch gets some attention: what it gets beyond the least tells
     else:
         way = {"gradient": gradient_map, "gradient-input": gradient_times_input, "grad-cam": grad_cam}[method]
         found = way(network, x, code)
