@@ -85,7 +85,7 @@ def search(probes: NDArray[np.float32], shown: Numbers, gallery: NDArray[np.floa
     if len(names) < 2:
         raise BadDataset("calibration compares people with each other, but these images show one person: add others")
     step = max(1, len(probes) * len(gallery) // MOST_PAIRS)
-    own, rival, best, same, different = [], [], [], [], []
+    own, rival, strangers, same, different = (_Found() for _ in range(5))
     for begin in range(0, len(probes), AT_ONCE):
         part, who = probes[begin : begin + AT_ONCE], shown[begin : begin + AT_ONCE]
         scores = (part @ gallery.T).astype(np.float64)
@@ -94,21 +94,35 @@ def search(probes: NDArray[np.float32], shown: Numbers, gallery: NDArray[np.floa
         for keep, pairs in ((mine & ~itself, same), (~mine, different)):
             i, j = np.nonzero(keep)
             some = slice(begin % step, None, step if pairs is different else 1)
-            pairs.append((scores[i, j][some], who[i][some]))
+            pairs.add(scores[i, j][some], who[i][some])
         scores[itself] = -np.inf
         per_person = np.maximum.reduceat(scores, starts, axis=1)
         me = names[None, :] == who[:, None]
         mine_best = np.where(me, per_person, -np.inf).max(1)
         other_best = np.where(me, -np.inf, per_person).max(1)
         several = np.isfinite(mine_best)
-        own.append((mine_best[several], who[several]))
-        rival.append((other_best[several], who[several]))
-        best.append((other_best, who))
-    joined = [Scores(np.concatenate([s for s, _ in x]), np.concatenate([w for _, w in x]))
-              for x in (own, rival, best, same, different)]  # fmt: skip
-    if not len(joined[0].similarity):
+        own.add(mine_best[several], who[several])
+        rival.add(other_best[several], who[several])
+        strangers.add(other_best, who)
+    if not len(own.all().similarity):
         raise BadDataset("calibration needs people with at least two different images: add images")
-    return Trials(*joined, people=len(names) - (1 if (shown >= 0).all() else 0))
+    people = len(names) - (1 if (shown >= 0).all() else 0)
+    return Trials(own.all(), rival.all(), strangers.all(), same.all(), different.all(), people)
+
+
+class _Found:
+    """Scores that come batch by batch."""
+
+    def __init__(self) -> None:
+        self._similarity: list[Floats] = []
+        self._person: list[Numbers] = []
+
+    def add(self, similarity: Floats, person: Numbers) -> None:
+        self._similarity.append(similarity)
+        self._person.append(person)
+
+    def all(self) -> Scores:
+        return Scores(np.concatenate(self._similarity), np.concatenate(self._person))
 
 
 def rule_of_thumb(
