@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from minidl.cli.faces import ablating, comparing, downloading, people, photographs, recognizing, reporting, training
+from minidl.cli.faces import (
+    ablating,
+    comparing,
+    downloading,
+    live,
+    people,
+    photographs,
+    recognizing,
+    reporting,
+    training,
+)
 
-GROUPS: Final = (training, people, recognizing, photographs, comparing, ablating, reporting, downloading)
+GROUPS: Final = (training, people, recognizing, photographs, comparing, ablating, reporting, live, downloading)
 """Every group of commands, in the order of `minidl faces --help`."""
 
 

@@ -25,6 +25,11 @@ def add_gallery(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--gallery", type=Path, help="where people are kept (default: beside the model, its name ending in .gallery)"
     )
+    add_passphrase(command)
+
+
+def add_passphrase(command: argparse.ArgumentParser) -> None:
+    """Add what opens an encrypted gallery to a command."""
     command.add_argument(
         "--passphrase-file", type=Path, help=f"its first line opens an encrypted gallery (or set {VARIABLE})"
     )
@@ -40,20 +45,21 @@ def opened(options: argparse.Namespace) -> FaceRecognizer:
     path = options.gallery or beside(options.model)
     if options.gallery is None and not path.exists():
         return FaceRecognizer.load(options.model, options.device)
-    return FaceRecognizer.load(options.model, options.device, gallery=_gallery(path, options, create=False))
+    return FaceRecognizer.load(options.model, options.device, gallery=open_gallery(path, options, create=False))
 
 
 def opened_to_change(options: argparse.Namespace) -> FaceRecognizer:
     """The same, with a gallery file in any case: a new one begins with the people of the training."""
     path = options.gallery or beside(options.model)
     alone = FaceRecognizer.load(options.model, options.device)
-    gallery = _gallery(path, options, create=True)
+    gallery = open_gallery(path, options, create=True)
     if gallery.model is None and not getattr(options, "empty", False):
         gallery.enrol_all_of(alone.gallery)
     return FaceRecognizer.load(options.model, options.device, gallery=gallery)
 
 
-def _gallery(path: Path, options: argparse.Namespace, create: bool) -> Gallery:
+def open_gallery(path: Path, options: argparse.Namespace, create: bool) -> Gallery:
+    """The gallery in a file, with the passphrase of the options or of whoever can be asked."""
     passphrase = _passphrase(options)
     if create and passphrase is None and getattr(options, "encrypt", False) and not path.exists():
         passphrase = _asked(f"A passphrase for {path}: ")

@@ -63,7 +63,7 @@ def report_html(
     parts = [
         f"<h1>{both(title, name=name)}</h1>",
         paragraph("subtitle", "quiet", **facts),
-        "" if photographs else paragraph("photographs_left_out", "quiet"),
+        paragraph("photographs_here", "note") if photographs else paragraph("photographs_left_out", "quiet"),
         summary.in_words(first, several=len(findings) > 1),
         summary.models(findings, comparison),
         sections.curves(findings),

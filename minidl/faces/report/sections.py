@@ -167,7 +167,7 @@ def _mistakes(report: Report) -> str:
 def pairs(found: Findings) -> str:
     """The worst pairs of either kind, as pictures."""
     threshold = found.calibration.pair_threshold
-    parts = [paragraph("photographs_here", "note")]
+    parts = []
     for kind, some in (("impostors", found.pairs.impostors), ("genuine", found.pairs.genuine)):
         shots = []
         for pair in some:
