@@ -200,7 +200,7 @@ def topk(input: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bo
     if not 0 <= k <= x.array.shape[axis]:
         raise RuntimeError(f"topk: k={k}, but dimension {axis} has {x.array.shape[axis]} elements")
     order = sort(x.detach(), axis, descending=largest).indices.array
-    indices = array_module(order).take(order, np.arange(k), axis=axis)
+    indices = array_module(order).take(order, array_module(order).arange(k), axis=axis)
     return Extreme(TakeAlong(axis, indices)(x), Variable._wrap(indices.copy()))
 
 

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 from cuda_emulator import Emulator
 
-from minidl.kernels import gpu, kernels_for, selection, use_kernels
+from minidl.kernels import gpu, kernels_for, use_kernels
 from minidl.kernels.attention import Rules
 from minidl.kernels.gpu import launcher
 
@@ -39,12 +39,6 @@ class Room:
     def here(self) -> Iterator[None]:
         """Inside the block, CUDA kernels run on the emulator."""
         with launcher.loaded_by(self.emulator), mock.patch("numpy.empty", _unwritten):
-            yield
-
-    @contextmanager
-    def instead_of_the_cpu(self) -> Iterator[None]:
-        """Inside the block, whatever would use the kernels of the CPU uses these."""
-        with self.here(), mock.patch.dict(selection._rooms, {"cpu": gpu}):
             yield
 
     def run(self, name: str, *args: Any) -> Any:

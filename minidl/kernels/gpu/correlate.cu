@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(256) correlate(const T* __restrict__ w, const 
             right[k][column] = real ? wide<T>(image[taps.plane[k] + (long long)h * s.W + c]) : wide<T>(0);
         }
         __syncthreads();
-#pragma unroll 4
+#pragma unroll (TM == 8 ? 2 : 4)
         for (int k = 0; k < BK; k++) {
             wide<T> a[TM], b[TN];
             for (int i = 0; i < TM; i++) a[i] = left[k][down * TM + i];

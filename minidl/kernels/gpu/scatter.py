@@ -23,6 +23,7 @@ def add_rows(y: Array, index: Array, rows: Array) -> None:
     xp, columns = array_module(y), math.prod(y.shape[1:])
     if not index.size or not columns:
         return
+    index = xp.asarray(index)  # the caller may know it on the host
     labels = ready(xp.where(index < 0, index + y.shape[0], index), np.dtype(np.int64))
     order = ready(xp.argsort(labels, kind="stable"), np.dtype(np.int64))
     ordered = labels[order]
