@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from stand_in import device_of_its_own
 import minidl as dl
 from minidl import cuda, nn
 from minidl.backend import to_device
-from minidl.io import load_safetensors, save_safetensors
+from minidl.io import checkpoint, load_safetensors, save_safetensors
 from minidl.tensor import Tensor
 
 DTYPES = ("float32", "float64")
@@ -217,3 +217,95 @@ class TestDevice:
         assert cuda.memory_reserved() >= cuda.memory_allocated()
         del x
         assert cuda.memory_allocated() == before
+
+
+# ── everything that works on the CPU ──────────────────────────────────────────────────────────────
+
+
+def numbers(*shape: int) -> Tensor:
+    return dl.tensor(np.random.default_rng(0).standard_normal(shape).astype("f4"))
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[nn.Module, Tensor], Tensor]]] = {
+    "RNN": (lambda: nn.RNN(8, 5, num_layers=2, bidirectional=True), lambda m, x: m(x)[0]),
+    "LSTM": (lambda: nn.LSTM(8, 5, num_layers=2, bidirectional=True), lambda m, x: m(x)[0]),
+    "GRU": (lambda: nn.GRU(8, 5, num_layers=2, bidirectional=True), lambda m, x: m(x)[0]),
+    "attention": (lambda: nn.MultiheadAttention(8, 2), lambda m, x: m(x, x, x)[0]),
+    "transformer": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0), 2), lambda m, x: m(x)
+    ),
+    "group norm": (lambda: nn.GroupNorm(2, 6), lambda m, x: m(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_a_layer_on_the_device_is_the_layer(device: str, name: str) -> None:
+    found = []
+    for where in ("cpu", device):
+        dl.manual_seed(1)
+        make, run = LAYERS[name]
+        layer = make().to(where)
+        y = run(layer, numbers(4, 6, 8).to(where))
+        (y * numbers(*y.shape).to(where)).sum().backward()
+        gradients = [p.grad for p in layer.parameters()]
+        assert all(g is not None and g.device == dl.Device(where) for g in gradients)
+        found.append([to_device(t.array, "cpu") for t in (y, *gradients) if t is not None])
+    for actual, wanted in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "NAdam"])
+def test_an_optimizer_on_the_device_is_the_optimizer(device: str, name: str, tmp_path: Path) -> None:
+    """T26: also after a checkpoint."""
+    found = []
+    for where in ("cpu", device):
+        dl.manual_seed(1)
+        layer = nn.Linear(3, 2).to(where)
+        optimizer = getattr(dl.optim, name)(layer.parameters(), lr=0.1)
+        for step in range(3):
+            optimizer.zero_grad()
+            (layer(numbers(4, 3).to(where)) ** 2).sum().backward()
+            nn.utils.clip_grad_norm_(layer.parameters(), 1.0)
+            optimizer.step()
+            if step == 1:
+                checkpoint.save(tmp_path / where, model=layer, optimizer=optimizer)
+                checkpoint.load(tmp_path / where, model=layer, optimizer=optimizer)
+        found.append([to_device(p.array, "cpu") for p in layer.parameters()])
+        assert layer.weight.device == dl.Device(where)
+    for actual, wanted in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-5)
+
+
+def test_mixed_precision_trains_on_the_device(device: str) -> None:
+    x, y = (dl.tensor(a).to(device) for a in batch())
+    model, scaler = network().to(device), dl.amp.GradScaler()
+    optimizer = dl.optim.SGD(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        with dl.autocast("cuda"):
+            loss = nn.functional.cross_entropy(model(x), y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+
+
+def test_tensors_are_made_printed_and_read_on_the_device(device: str) -> None:
+    for make in (dl.zeros, dl.ones, dl.rand, dl.randn):
+        assert make(2, 3, device=device).device == dl.Device(device)
+    x = dl.tensor([1.0, 2.0], device=device)
+    assert repr(x) == "tensor([1., 2.], device='cuda:0')"
+    assert (float(x.sum()), x.tolist()) == (3.0, [1.0, 2.0])
+    np.testing.assert_array_equal(x.cpu().numpy(), [1.0, 2.0])
+
+
+def test_dropout_draws_on_the_device_and_is_the_same_for_a_seed(device: str) -> None:
+    x = dl.ones(500).to(device)
+    first, second, third = (
+        to_device(nn.functional.dropout(x, 0.5, generator=dl.Generator(seed)).array, "cpu") for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert (first != third).any()
+    assert {*np.unique(first)} == {0.0, 2.0}
