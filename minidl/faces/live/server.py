@@ -117,7 +117,7 @@ def application(desk: Desk, port: int, token: str) -> App:
         Route(f"/{path}", answer, methods=["POST"])
         for path, answer in (("look", look), ("enrol", enrol), ("explain", explain), ("forget", forget))
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={FaceError: refused}), port, token)  # type: ignore[arg-type]
+    return Guard(Starlette(routes=routes, exception_handlers={FaceError: refused}), port, token)
 
 
 async def body_of(request: Request) -> bytes:
@@ -155,7 +155,7 @@ def name_of(request: Request) -> Name:
         name = None
     if type(name) not in (str, int):
         raise BadDataset("a name is missing: give a text or a whole number")
-    return name  # type: ignore[no-any-return]
+    return name
 
 
 class LiveServer:
@@ -179,7 +179,7 @@ class LiveServer:
         self.token = secrets.token_urlsafe(32)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(desk, self.port, self.token),  # type: ignore[arg-type]
+                application(desk, self.port, self.token),
                 access_log=False,  # it would write the token down
                 log_level="warning",
                 lifespan="off",
