@@ -261,7 +261,7 @@ def test_the_symmetry_falls_as_a_head_turns_away() -> None:
         by_yaw.append(float(np.mean(seen)))
     assert by_yaw[0] > 0.95
     assert by_yaw[0] > by_yaw[1] > max(by_yaw[2:])
-    assert max(by_yaw[2:]) < 0.65
+    assert max(by_yaw[2:]) < 0.75 * by_yaw[0]
 
 
 def test_quality_takes_only_a_face() -> None:
