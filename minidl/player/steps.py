@@ -92,9 +92,16 @@ class Calls:
     def call(self, first: int, upstream: Sequence[Array | None] = ()) -> Call:
         """The operation as it ran, its inputs as they are now."""
         node = self.nodes[first]
-        inputs = tuple([self._values[k] for k in node["inputs"]])
-        outputs = tuple([self._values[k] for k in self.outputs_of(first)])
-        return Call(node["op"], node["attrs"], inputs, outputs, tuple(upstream))
+        inputs = [self._values[k] for k in node["inputs"]]
+        outputs = [self._values[k] for k in self.outputs_of(first)]
+        if "as" in node["attrs"]:  # a tidied trace shows them in other shapes than those of the computation
+            inputs = [_reshaped(x, shape) for x, shape in zip(inputs, node["attrs"]["as"], strict=True)]
+            outputs = [_reshaped(outputs[0], node["attrs"]["out"]), *outputs[1:]]
+        return Call(node["op"], node["attrs"], tuple(inputs), tuple(outputs), tuple(upstream))
+
+
+def _reshaped(array: Array | None, shape: list[int]) -> Array | None:
+    return None if array is None else array.reshape(shape)
 
 
 def elements(size: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from minidl.player.letters import in_letters
 from minidl.player.page import LANGUAGES, strings
 from minidl.player.snapshot import Snapshot, array_of
 from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
+from minidl.player.tidy import tidied
 from minidl.player.trace import Trace
 from minidl.player.view import LEAVES, symbol
 
@@ -65,8 +66,8 @@ class TerminalPlayer:
     """Where a reader stands in a trace, and how a step is printed there."""
 
     def __init__(self, trace: Trace, lang: str, console: Any) -> None:
-        self.trace, self.lang, self.console = trace, lang, console
-        self.steps, self.nodes = steps_of(trace), trace.nodes
+        self.trace, self.lang, self.console = tidied(trace), lang, console
+        self.steps, self.nodes = steps_of(self.trace), self.trace.nodes
         self.levels = levels_of(self.steps)
         self.at, self.level, self.place = 0, 0, 0
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from minidl.player.expression import rounded
 from minidl.player.mathml import mathml
-from minidl.player.plugging import Call
 from minidl.player.plugging_arrays import winner
-from minidl.player.snapshot import Snapshot, array_of, number
-from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
+from minidl.player.snapshot import Snapshot, number
+from minidl.player.steps import LEVELS, Calls, Plugged, Step, levels_of, steps_of
+from minidl.player.tidy import tidied
 from minidl.player.trace import Event, Trace
 
 SYMBOLS = {
@@ -30,6 +30,7 @@ LEAVES = ("Leaf", "Parameter", "Constant")
 
 def view(trace: Trace) -> dict[str, Any]:
     """A trace as the page's script reads it."""
+    trace = tidied(trace)
     steps = steps_of(trace)
     return {
         "nodes": [_node(node) for node in trace.nodes],
@@ -203,10 +204,10 @@ def _settings(node: Event) -> dict[str, Any]:
 
 def winners_of(trace: Trace, event: Event) -> list[int] | None:
     """The places in the image that the windows of a max-pooling chose, None where there are too many to mark."""
-    x, y = (array_of(taken) for taken in (trace.nodes[event["inputs"][0]]["value"], event["value"]))
+    call = Calls(trace).call(event["id"])
+    x, y = call.inputs[0], call.outputs[0]
     if x is None or y is None or y.size > MARKED:
         return None
-    call = Call(event["op"], event["attrs"], (x,), (y,))
     places = []
     for index in np.ndindex(*y.shape):
         h, w = winner(call, index)
@@ -218,7 +219,8 @@ def attention_matrix(trace: Trace, event: Event) -> list[dict[str, Any]] | None:
     """The weights of a fused attention, which are neither its input nor its output: one matrix a head, up to eight."""
     if event["op"] != "Attention":
         return None
-    values = [array_of(trace.nodes[k]["value"]) for k in event["inputs"]]
+    call = Calls(trace).call(event["id"])
+    values = call.inputs
     rules = event["attrs"]["rules"]
     if any(v is None for v in values) or rules.get("allowed") is not None or rules.get("p"):
         return None

@@ -14,6 +14,7 @@ import traces
 
 from minidl import player
 from minidl.player.steps import steps_of
+from minidl.player.tidy import tidied
 
 pytest.importorskip("latex2mathml")
 playwright = pytest.importorskip(
@@ -110,7 +111,7 @@ WALK = """([key, count]) => {
 
 @pytest.mark.parametrize("name", traces.ALL)
 def test_every_step_forwards_and_backwards(opened: Any, name: str) -> None:
-    page, steps = opened(name, "#0,en"), steps_of(traces.ALL[name]())
+    page, steps = opened(name, "#0,en"), steps_of(tidied(traces.ALL[name]()))
     last = len(steps) - 1
     forwards = page.page.evaluate(WALK, ["ArrowRight", last])
     assert [hash_ for hash_, _, _ in forwards] == [f"#{k},en" for k in range(last + 1)]
@@ -263,7 +264,7 @@ def test_up_and_down_change_the_stride_inside_the_player_only(opened: Any) -> No
     assert page.hash == "#1,en", "outside, the arrow keys scroll the page"
     page.page.locator(".where").click()
     page.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight")
-    steps = steps_of(traces.images())
+    steps = steps_of(tidied(traces.images()))
     at = int(page.hash[1:].split(",")[0])
     assert steps[at].groups[4] != steps[min(at + 1, len(steps) - 1)].groups[4], "a whole epoch"
 

@@ -21,6 +21,7 @@ from minidl.player.expression import Expression, call, number, show, total
 from minidl.player.plugging import RULES, Call, Rule
 from minidl.player.plugging_updates import UPDATES, Line, agrees
 from minidl.player.steps import Plugged, Step, steps_of
+from minidl.player.tidy import tidied
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "exp": math.exp, "ln": math.log, "√": math.sqrt, "tanh": math.tanh, "σ": lambda x: 1 / (1 + math.exp(-x)),
@@ -70,6 +71,8 @@ def test_every_rule_comes_to_what_the_engine_computed(rng: np.random.Generator) 
     wrong: list[str] = []
     traces = [("others", _others(rng))]
     traces += [(o.name, _recorded(o, inside)) for o in REGISTRY.values() for inside in (False, True)]
+    traces += [(f"{name}, tidied", tidied(trace)) for name, trace in traces if tidied(trace) is not trace]
+    assert len(traces) > 2 * len(REGISTRY) + 10
     for name, trace in traces:
         tolerance = 1e-6 if name == "others" else 1e-9  # part of it is float32
         for step in steps_of(trace):

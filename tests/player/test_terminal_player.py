@@ -13,6 +13,7 @@ import traces
 
 from minidl import player
 from minidl.player.steps import steps_of
+from minidl.player.tidy import tidied
 
 pytest.importorskip("rich")
 
@@ -77,7 +78,7 @@ def test_both_languages() -> None:
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_every_step_of_every_trace_prints(name: str, lang: str) -> None:
     trace = traces.ALL[name]()
-    count = len(steps_of(trace))
+    count = len(steps_of(tidied(trace)))
     text = played(*["n"] * (count - 1), lang=lang, trace=trace)
     assert steps(text) == list(range(count))
     assert "\x1b" not in text, "no colours where nobody sees them"

@@ -23,11 +23,14 @@ class Card {
     const { nodes } = this.player.data;
     const given = nodes.map((node, id) => [node, id]).filter(([node]) => isGiven(node));
     const say = this.player.say;
+    const tables = (some) => make('div', { class: 'flow' }, some.map(([node, id]) => valueTable(node.v, { caption: this.caption(id), note: node.scope.at(-1), say })));
+    const learned = given.filter(([node]) => node.leaf === 'Parameter');
+    const rest = given.filter(([node]) => node.leaf !== 'Parameter');
     return [
       make('p', { class: 'lead' }, say('start_text')),
-      make('h4', {}, say('given')),
-      make('div', { class: 'flow' }, given.map(([node, id]) => valueTable(node.v, {
-        caption: this.caption(id), note: node.leaf === 'Parameter' ? say('parameter') : '', say }))),
+      rest.length ? make('h4', {}, say('given')) : null,
+      rest.length ? tables(rest) : null,
+      learned.length ? make('details', { open: learned.length < 5 }, make('summary', {}, say('parameters', { n: learned.length })), tables(learned)) : null,
     ];
   }
 
