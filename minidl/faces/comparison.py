@@ -15,6 +15,7 @@ from minidl.faces.datasets import FaceDataset
 from minidl.faces.recognizer import CLASSICAL, FaceRecognizer
 
 Advance: TypeAlias = Callable[[str], None]
+Keep: TypeAlias = "Callable[[Run, FaceRecognizer, protocol.Indices], None]"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def compare(
     device: str = "cpu",
     purpose: str = "identification",
     advance: Advance | None = None,
+    keep: Keep | None = None,
 ) -> Comparison:
     """Train and test every model on the same splits.
 
@@ -128,6 +130,7 @@ def compare(
         device: "cpu" or "cuda".
         purpose: that networks are trained for.
         advance: called with a line of text after each run.
+        keep: called after each run with it, the trained recognizer and where its test images are in `data`.
 
     Raises:
         FaceError: the data does not suit the protocol, or there is no such model.
@@ -149,6 +152,8 @@ def compare(
             wrong = np.flatnonzero(said != truth)
             mistakes = tuple([Mistake(int(test[i]), truth[i].item(), said[i].item()) for i in wrong])
             runs.append(Run(model.model, seed, len(wrong) / len(test), seconds, model.parameter_count, mistakes))
+            if keep is not None:
+                keep(runs[-1], model, test)
             if advance is not None:
                 advance(f"{model.model}, seed {seed}: {100 * runs[-1].error:.1f} % wrong after {seconds:.1f} s")
     return Comparison(data.description, train, len(data.names), tests, tuple(runs))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from minidl.cli.faces.options import DATA, add_command, positive, show_progress, writable
 from minidl.cli.faces.options import seeds as seeds_of
-from minidl.faces import comparison, datasets, picture, protocol
+from minidl.faces import FaceRecognizer, comparison, datasets, picture, protocol
 from minidl.faces.damaged_comparison import DamagedComparison, compare_damaged
 from minidl.faces.errors import BadDataset
+from minidl.faces.protocol import Indices
 from minidl.faces.purposes import PURPOSES
 from minidl.faces.recognizer import MODELS
+from minidl.faces.report import Findings, measure, write_report
 from minidl.faces.unseen_comparison import UnseenComparison, compare_unseen
 
 DEFAULT_MODELS: Final = "eigen,fisher,cnn"
@@ -37,6 +40,8 @@ def add_to(actions: Any) -> None:
     )
     compare.add_argument("--epochs", type=positive, help="passes over the images; the recipes' own by default")
     compare.add_argument("--out", type=Path, default=Path("minidl-compare.png"), help="where the picture goes")
+    compare.add_argument("--report", type=Path, help="also write a page with curves, mistakes and maps, works offline")
+    compare.add_argument("--no-photographs", action="store_true", help="leave every picture out of that page")
     compare.set_defaults(run=run_compare)
 
 
@@ -55,6 +60,10 @@ def run_compare(options: argparse.Namespace) -> int:
         writable(options.out)
         picture.format_of(options.out)
         picture.require_matplotlib()
+    if options.report is not None:
+        if not drawn:
+            raise BadDataset("--report is about the plain comparison: leave --damage and --unseen out")
+        writable(options.report)
     data = datasets.load(options.data)
     models = chosen_models(options.models)
     if not options.unseen:
@@ -64,6 +73,7 @@ def run_compare(options: argparse.Namespace) -> int:
     settings: dict[str, Any] = {"seeds": seeds, "epochs": options.epochs, "device": options.device}
     if options.purpose is not None:
         settings["purpose"] = options.purpose
+    findings: list[Findings] = []
     with comparison.progress_bar(show_progress(options), len(models) * len(seeds)) as advance:
         settings["advance"] = advance
         result: comparison.Comparison | DamagedComparison | UnseenComparison
@@ -72,10 +82,29 @@ def run_compare(options: argparse.Namespace) -> int:
         elif options.unseen:
             result = compare_unseen(data, models, **settings)
         else:
-            result = comparison.compare(data, models, train=options.train, **settings)
+            keep = partial(_measured, findings, data, seeds[0]) if options.report is not None else None
+            result = comparison.compare(data, models, train=options.train, keep=keep, **settings)
     print(json.dumps(result.to_dict()) if options.json else result.table())
     if isinstance(result, comparison.Comparison):
         picture.draw_comparison(result, data, options.out)
         if not options.json:
             print(f"picture: {options.out}")
+        if options.report is not None:
+            findings.sort(key=lambda found: result.summary(found.name)["error"])
+            write_report(options.report, findings, result, photographs=not options.no_photographs)
+            if not options.json:
+                print(f"page: {options.report}")
     return 0
+
+
+def _measured(
+    findings: list[Findings],
+    data: datasets.FaceDataset,
+    first: int,
+    run: comparison.Run,
+    recognizer: FaceRecognizer,
+    test: Indices,
+) -> None:
+    """Measure the recognizers of the first split for the page."""
+    if run.seed == first:
+        findings.append(measure(recognizer, data.subset(test), name=run.model))

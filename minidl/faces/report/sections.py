@@ -34,14 +34,15 @@ def curves(all_: Sequence[Findings]) -> str:
     figures.append(_figure(many + ranks, "cmc_caption") if ranks else "")
     for drawn, name in ((draw.search_plot(first), "search"), (draw.pairs_plot(first), "pairs")):
         legend = _legend([(css, both(f"legend_{css}_{name}")) for css in ("wrong", "refused")])
-        figures.append(_figure(legend + drawn, f"{name}_caption"))
+        more = both("left_out") if name == "search" and not (first.real_strangers or first.apart) else ""
+        figures.append(_figure(legend + drawn, f"{name}_caption", more))
     figures.append(_figure(draw.reliability_plot(first), "reliability_caption"))
     missing = "" if ranks else paragraph("cmc_missing", "quiet")
     return heading("curves", "curves", f'<div class="curves">{"".join(figures)}</div>{missing}')
 
 
-def _figure(inside: str, caption: str) -> str:
-    return f"<figure>{inside}<figcaption>{both(caption)}</figcaption></figure>"
+def _figure(inside: str, caption: str, more: str = "") -> str:
+    return f"<figure>{inside}<figcaption>{both(caption)} {more}</figcaption></figure>"
 
 
 def _legend(names: Sequence[tuple[str, str]]) -> str:

@@ -83,9 +83,9 @@ def in_words(found: Findings, several: bool = False) -> str:
                 "pairs_said",
                 wrong=of_thousand(said.accepted.value),
                 refused=of_thousand(said.refused.value),
-                wk=said.accepted.count,
+                wk=f"{said.accepted.count:,}",
                 wn=f"{said.accepted.of:,}",
-                rk=said.refused.count,
+                rk=f"{said.refused.count:,}",
                 rn=f"{said.refused.of:,}",
             ),
         )
@@ -149,7 +149,7 @@ def models(all_: Sequence[Findings], comparison: Comparison | None = None) -> st
                 f"{found.roc.auc():.4f}",
                 percent(found.roc.tar_at_far(0.01), 1),
                 percent(found.roc.tar_at_far(0.001), 1),
-                percent(here.named.value, 1),
+                percent(here.named.value, 1) if found.real_strangers or found.apart else "–",
                 percent(here.missed.value, 1),
             ]
         )
@@ -164,14 +164,14 @@ def models(all_: Sequence[Findings], comparison: Comparison | None = None) -> st
         )  # fmt: skip
         if len(seeds) > 1:
             parts.append(
-                f'<figure class="sheet">{_dots(comparison)}<figcaption>{both("split_dots")}</figcaption></figure>'
+                f'<figure class="sheet dots">{_dots(comparison, [found.name for found in all_])}<figcaption>{both("split_dots")}</figcaption></figure>'
             )
     return heading("models", "models", "\n".join(parts))
 
 
-def _dots(comparison: Comparison) -> str:
+def _dots(comparison: Comparison, names: Sequence[str]) -> str:
     """A row a model, a dot a split, a stroke at the mean."""
-    names, left, wide, row = comparison.models, 90.0, 410.0, 26.0
+    left, wide, row = 90.0, 410.0, 26.0
     most = max([100 * run.error for run in comparison.runs] + [1.0])
     parts = []
     for k, name in enumerate(names):
