@@ -11,7 +11,10 @@ from typing import Any
 from minidl.teaching.errors import LessonError
 from minidl.teaching.exercises import Verdict, exercises
 from minidl.teaching.library import Lesson
+from minidl.teaching.patience import TooLong, within
 from minidl.teaching.stage import Collector, on
+
+SECONDS = 60.0  # that a file may take; it may be a whole lesson
 
 
 def judged(lesson: Lesson, file: Path) -> list[Verdict]:
@@ -22,7 +25,7 @@ def judged(lesson: Lesson, file: Path) -> list[Verdict]:
         file: Python code; it runs once, and what it prints or shows is not shown again.
 
     Raises:
-        LessonError: the file is no Python that runs, or the lesson has no exercises.
+        LessonError: the file is no Python that runs or does not come to an end, or the lesson has no exercises.
     """
     tasks = exercises(lesson)
     if not tasks:
@@ -36,7 +39,10 @@ def judged(lesson: Lesson, file: Path) -> list[Verdict]:
     stage = Collector(settings={})
     with on(stage), contextlib.redirect_stdout(io.StringIO()):
         try:
-            exec(code, names)
+            with within(SECONDS):
+                exec(code, names)
+        except TooLong:
+            raise LessonError(f"{file} has not finished after {SECONDS:g} seconds: does every loop end?") from None
         except (Exception, SystemExit) as error:
             raise LessonError(f"{file} stops with {type(error).__name__}: {error}") from None
         return [_verdict(task, names.get(task.name)) for task in tasks]

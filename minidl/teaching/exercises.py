@@ -6,10 +6,11 @@ the mistake however it was written.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ import numpy as np
 
 from minidl.teaching import library
 from minidl.teaching.errors import LessonError
+from minidl.teaching.patience import TooLong, within
 from minidl.teaching.stage import current
 from minidl.teaching.strings import both, label, spans
 from minidl.teaching.values import formatted
 from minidl.tensor import Tensor
+
+SECONDS = 10.0  # that an answer may take
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,7 @@ class Exercise:
         id: "E16.1".
         name: the function's name in the lesson.
         solution: a right answer.
-        cases: the arguments of each call that is compared, or a function that makes them anew for each answer, for
-            exercises whose answers change their arguments.
+        cases: the arguments of each call that is compared, or a function that makes them; every answer gets its own.
         wrong: the mistakes, the likeliest first.
         call: how an answer is turned into something to compare, when calling it is not enough: `call(answer, *case)`.
         rtol, atol: how near numbers must be.
@@ -72,9 +75,13 @@ class Exercise:
     def judge(self, answer: Callable[..., Any]) -> Verdict:
         """Whether an answer is right, and the hint if not."""
         try:
-            found = self._results(answer)
+            with within(SECONDS):
+                found = self._results(answer)
         except NotImplementedError:
             return Verdict(self.id, "todo")
+        except TooLong:
+            hint = {lang: label("check.endless", lang, seconds=f"{SECONDS:g}") for lang in ("zh", "en")}
+            return Verdict(self.id, "wrong", hint)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             return Verdict(self.id, "wrong", {lang: label("check.raised", lang, error=text) for lang in ("zh", "en")})
@@ -96,7 +103,7 @@ class Exercise:
         return Verdict(self.id, "wrong", {lang: label("check.differs", lang, **values) for lang in ("zh", "en")})
 
     def _cases(self) -> Sequence[tuple[Any, ...]]:
-        return self.cases() if callable(self.cases) else self.cases
+        return self.cases() if callable(self.cases) else copy.deepcopy(self.cases)
 
     def _results(self, answer: Callable[..., Any]) -> list[Any]:
         with np.errstate(all="ignore"):
@@ -112,6 +119,8 @@ class Exercise:
     def _same(self, a: Any, b: Any) -> bool:
         if isinstance(b, tuple | list) and isinstance(a, tuple | list):
             return len(a) == len(b) and all(self._same(x, y) for x, y in zip(a, b, strict=True))
+        if isinstance(b, Mapping) and isinstance(a, Mapping):
+            return a.keys() == b.keys() and all(self._same(a[key], b[key]) for key in b)
         x, y = _plain(a), _plain(b)
         if (
             isinstance(x, np.ndarray)

@@ -44,7 +44,11 @@ class Stage:
 
     def add(self, item: Item) -> None:
         """Show an item."""
-        print(item.text(self.language))
+        try:
+            print(item.text(self.language), flush=True)
+        except BrokenPipeError:  # `python L01_graph.py | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
 
 
 class Notebook(Stage):

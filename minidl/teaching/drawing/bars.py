@@ -13,7 +13,11 @@ ROW, RIGHT, BAR, LETTER = 22.0, 72.0, 300.0, 7.0
 
 
 def bars(
-    values: Mapping[str, Any], low: float | None = None, high: float | None = None, labels: list[str] | None = None
+    values: Mapping[str, Any],
+    low: float | None = None,
+    high: float | None = None,
+    labels: list[str] | None = None,
+    digits: int = 4,
 ) -> Drawing:
     """Horizontal bars in groups.
 
@@ -21,9 +25,12 @@ def bars(
         values: symbol → number or array of one axis; each group has a colour.
         low, high: the ends of the scale; by default 0 and the largest number, or its negative where one is negative.
         labels: symbols for the elements of every group, instead of their index.
+        digits: how many digits after the point; none where all the numbers are integers.
     """
     groups = {name: array_of(value).reshape(-1).astype(float).tolist() for name, value in values.items()}
     every = [abs(v) for group in groups.values() for v in group if abs(v) < float("inf")] or [1.0]
+    whole = all(float(v).is_integer() for group in groups.values() for v in group)
+    spec = ".0f" if whole else f".{digits}f"
     high = high if high is not None else max(max(every), 1e-12)
     low = low if low is not None else (-high if any(v < 0 for group in groups.values() for v in group) else 0.0)
     names = {name: _names(name, len(group), labels, len(groups)) for name, group in groups.items()}
@@ -38,9 +45,9 @@ def bars(
             end = left + BAR * (min(max(value, low), high) - low) / (high - low)
             canvas.rect(min(zero, end), y + 3, max(abs(end - zero), 1), ROW - 6, f"c{g % 6}")
             canvas.symbol(left - 8, y + ROW - 7, shown, "end")
-            canvas.symbol(left + BAR + 8, y + ROW - 7, number(value, ".4f"), "start", "digits")
+            canvas.symbol(left + BAR + 8, y + ROW - 7, number(value, spec), "start", "digits")
             filled = "█" * round(30 * abs(end - zero) / BAR)
-            lines.append(f"  {symbols.plain(shown):>10} {number(value, '.4f'):>9} {filled}")
+            lines.append(f"  {symbols.plain(shown):>10} {number(value, spec):>9} {filled}")
             y += ROW
         y += 8
     canvas.line(zero, 2, zero, canvas.height - 2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from minidl.teaching import symbols
 
+TEXT = re.compile(r"\\(?:text|mathrm)\s*\{([^{}]*)\}")
 SCRIPT = re.compile(r"[_^](?:\{([^{}]*)\}|(\\?\w))")
 
 
@@ -92,6 +93,7 @@ def _style(style: str) -> str:
 
 def _with_scripts(name: str, size: float) -> str:
     """Subscripts and superscripts as shifted, smaller pieces."""
+    name = TEXT.sub(r"\1", name)
     done, at, back = [], 0, 0.0
     for match in SCRIPT.finditer(name):
         done.append(_piece(name[at : match.start()], back))

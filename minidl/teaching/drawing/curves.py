@@ -25,9 +25,12 @@ class Axes:
     xs: tuple[float, float]
     ys: tuple[float, float]
     log: bool
+    log_x: bool = False
 
     def x(self, value: float) -> float:
         """Pixels of a value on the horizontal axis."""
+        if self.log_x:
+            value = math.log10(max(value, 10.0 ** self.xs[0]))
         return LEFT + (self.canvas.width - LEFT - RIGHT) * (value - self.xs[0]) / (self.xs[1] - self.xs[0])
 
     def y(self, value: float) -> float:
@@ -39,7 +42,13 @@ class Axes:
 
 
 def axes(
-    xs: tuple[float, float], ys: tuple[float, float], x: str, y: str, log: bool = False, square: bool = False
+    xs: tuple[float, float],
+    ys: tuple[float, float],
+    x: str,
+    y: str,
+    log: bool = False,
+    square: bool = False,
+    log_x: bool = False,
 ) -> Axes:
     """A canvas with two labelled axes.
 
@@ -48,12 +57,13 @@ def axes(
         x, y: the symbols of the axes.
         log: the vertical scale is logarithmic.
         square: one unit is as long on both axes.
+        log_x: the horizontal scale is logarithmic, and xs are powers of ten.
     """
     inside = WIDTH - LEFT - RIGHT
     height = inside * (ys[1] - ys[0]) / (xs[1] - xs[0]) + ABOVE + BELOW if square else HEIGHT
-    found = Axes(Canvas(WIDTH, height), xs, ys, log)
+    found = Axes(Canvas(WIDTH, height), xs, ys, log, log_x)
     canvas = found.canvas
-    for value in ticks(*xs):
+    for value in _powers_of_two(xs) if log_x else ticks(*xs):
         canvas.line(found.x(value), height - BELOW, found.x(value), ABOVE, "grid")
         canvas.symbol(found.x(value), height - BELOW + 16, _tick(value), css="digits", size=11)
     for value in ticks(*ys):
@@ -74,7 +84,7 @@ def curves(
     *,
     x_name: str = "x",
     y_name: str = "",
-    log: bool = False,
+    log: bool | str = False,
     limits: tuple[float, float] | None = None,
     mark: float | None = None,
 ) -> Drawing:
@@ -84,13 +94,17 @@ def curves(
         x: the places, one axis.
         ys: symbol → the values at these places, or a function of them.
         x_name, y_name: the symbols of the axes.
-        log: a logarithmic vertical scale.
+        log: the logarithmic scales: True or "y" the vertical one, "xy" both.
         limits: the ends of the vertical scale; what lies outside is cut off.
         mark: a vertical line at this place.
     """
     at = array_of(x).astype(float)
     lines = {name: _values(y, at) for name, y in ys.items()}
-    found = axes(_ends(at), limits or _limits(list(lines.values()), log), x_name, y_name, log)
+    if log not in (False, True, "y", "xy"):
+        raise ValueError(f'curves: log is True, "y" or "xy", got {log!r}')
+    across = _ends(np.log10(at)) if log == "xy" else _ends(at)
+    upwards = limits or _limits(list(lines.values()), bool(log))
+    found = axes(across, upwards, x_name, y_name, bool(log), log_x=log == "xy")
     canvas = found.canvas
     if mark is not None:
         canvas.line(found.x(mark), ABOVE, found.x(mark), HEIGHT - BELOW, "mark")
@@ -184,6 +198,13 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / wanted))
     step *= min((1, 2, 5, 10), key=lambda factor: abs((high - low) / (factor * step) - wanted))
     return [round(step * i, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _powers_of_two(xs: tuple[float, float]) -> list[float]:
+    """Ticks of a logarithmic horizontal scale: about six powers of two between powers of ten."""
+    low, high = (math.log2(10.0**end) for end in xs)
+    every = max(1, round((high - low) / 6))
+    return [2.0**k for k in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, every)]
 
 
 def _values(y: Any, at: Array) -> Array:

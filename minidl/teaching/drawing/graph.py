@@ -27,14 +27,18 @@ def graph(recorded: Any, *, values: bool = True) -> Drawing:
     rows = _rows(nodes, columns)
     wide = max(columns.values(), default=0) + 1
     tall = max(rows.values(), default=0.0) + 1
-    canvas = Canvas(12 + wide * (BOX + APART) - APART, 12 + tall * (TALL + BETWEEN) - BETWEEN)
-    at = {key: (6 + columns[key] * (BOX + APART), 6 + rows[key] * (TALL + BETWEEN)) for key in nodes}
+    bends = {(k, key): _round(k, key, columns, rows) for key, node in nodes.items() for k in node["inputs"]}
+    above, below = (24 * any(side == bend for bend in bends.values()) for side in (-1, 1))
+    canvas = Canvas(12 + wide * (BOX + APART) - APART, 12 + tall * (TALL + BETWEEN) - BETWEEN + above + below)
+    at = {key: (6 + columns[key] * (BOX + APART), 6 + above + rows[key] * (TALL + BETWEEN)) for key in nodes}
     for key, node in nodes.items():
-        for k in node["inputs"]:
-            x0, y0, x1, y1 = at[k][0] + BOX, at[k][1] + TALL / 2, at[key][0], at[key][1] + TALL / 2
+        for i, k in enumerate(node["inputs"]):
+            shift = 7 * (2 * i - len(node["inputs"]) + 1) if node["inputs"].count(k) > 1 else 0
+            x0, y0, x1, y1 = at[k][0] + BOX, at[k][1] + TALL / 2 + shift, at[key][0], at[key][1] + TALL / 2 + shift
             bend = max(20.0, (x1 - x0) / 2)
-            curve = f"{x0 + bend:.0f} {y0:.0f} {x1 - bend:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
-            canvas.raw(f'<path d="M{x0:.0f} {y0:.0f}C{curve}" class="edge"/>')
+            way = bends[k, key] * 1.5 * TALL
+            curve = f"{x0 + bend:.0f} {y0 + way:.0f} {x1 - bend:.0f} {y1 + way:.0f} {x1:.0f} {y1:.0f}"
+            canvas.raw(f'<path d="M{x0:.0f} {y0:.0f}C{curve}m-7 -4l7 4l-7 4" class="edge"/>')
     lines = []
     for key, node in nodes.items():
         x, y = at[key]
@@ -48,6 +52,17 @@ def graph(recorded: Any, *, values: bool = True) -> Drawing:
         source = f" = {sign}({', '.join(_called(nodes[k]) for k in node['inputs'])})" if sign else ""
         lines.append(f"  {_called(node)}{source} → {_value(node['value'])}")
     return canvas.drawing("\n".join(lines))
+
+
+def _round(start: int, end: int, columns: dict[int, int], rows: dict[int, float]) -> int:
+    """Whether an edge has to bend round a box on its straight way: 1 below, -1 above, 0 not at all."""
+    steps = columns[end] - columns[start]
+    for key, column in columns.items():
+        if columns[start] < column < columns[end]:
+            passes = rows[start] + (rows[end] - rows[start]) * (column - columns[start]) / steps
+            if abs(passes - rows[key]) < 0.6:
+                return 1 if passes >= rows[key] else -1
+    return 0
 
 
 def _columns(nodes: dict[int, Any]) -> dict[int, int]:
