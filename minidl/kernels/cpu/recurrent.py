@@ -39,7 +39,8 @@ def by_rows(
 ) -> None:
     """Call kernel(*arrays, counts, reverse, N, H, start, stop) for blocks of the N rows, on our threads."""
     numbers = np.array(counts, np.int64)
-    parallel_for(N, ROWS, lambda start, stop: kernel(*arrays, numbers, reverse, N, H, start, stop))
+    # two blocks of rows each: a panel of W is then used twice while it is near (`benchmarks` lstm: 5 % faster)
+    parallel_for(N, 2 * ROWS, lambda start, stop: kernel(*arrays, numbers, reverse, N, H, start, stop))
 
 
 # ── the plain network ─────────────────────────────────────────────────────────────────────────────
