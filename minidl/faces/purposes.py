@@ -31,7 +31,7 @@ def _hidden(change: Augmentation) -> Augmentation:
 
 def _damage(recipe: Recipe) -> Recipe:
     several, single = _hidden(recipe.several), _hidden(recipe.single)
-    return replace(recipe, steps=2 * recipe.steps, several=several, single=single, members=1)
+    return replace(recipe, steps=5 * recipe.steps // 2, several=several, single=single, members=1)
 
 
 PURPOSES: Final[dict[str, Callable[[Recipe], Recipe]]] = {
