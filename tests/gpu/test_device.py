@@ -16,6 +16,8 @@ from stand_in import device_of_its_own
 import minidl as dl
 from minidl import cuda, nn
 from minidl.backend import to_device
+from minidl.faces.generated import generated_faces
+from minidl.faces.recognizer import FaceRecognizer
 from minidl.io import checkpoint, load_safetensors, save_safetensors
 from minidl.tensor import Tensor
 
@@ -208,6 +210,14 @@ class TestDevice:
         for a, b in zip(model.parameters(), other.to(device).parameters(), strict=True):
             assert b.device == dl.Device(device)
             np.testing.assert_array_equal(to_device(a.array, "cpu"), to_device(b.array, "cpu"))
+
+    def test_a_face_recognizer_learns(self, gpu: str) -> None:
+        """The network of `minidl faces` tells three made-up people apart."""
+        people = generated_faces(3, 6, (56, 46))
+        recognizer = FaceRecognizer("cnn", image_size=(56, 46), device=gpu)
+        recognizer.fit(people.images, people.labels, epochs=60, progress=False)
+        assert recognizer.device == dl.Device(gpu)
+        assert (np.asarray(recognizer.predict(people.images)) == people.labels).mean() > 0.9
 
     def test_memory_comes_and_goes(self, gpu: str) -> None:
         cuda.empty_cache()
