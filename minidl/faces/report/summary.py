@@ -163,9 +163,8 @@ def models(all_: Sequence[Findings], comparison: Comparison | None = None) -> st
                       tests=comparison.tests)
         )  # fmt: skip
         if len(seeds) > 1:
-            parts.append(
-                f'<figure class="sheet dots">{_dots(comparison, [found.name for found in all_])}<figcaption>{both("split_dots")}</figcaption></figure>'
-            )
+            drawn = _dots(comparison, [found.name for found in all_])
+            parts.append(f'<figure class="sheet dots">{drawn}<figcaption>{both("split_dots")}</figcaption></figure>')
     return heading("models", "models", "\n".join(parts))
 
 
