@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from minidl import __version__
-from minidl.cli import faces, info, lesson, warm_up
+from minidl.cli import faces, info, lesson, streams, warm_up
 from minidl.faces.errors import FaceError
 from minidl.teaching.errors import LessonError
 
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    streams.prepare()
     try:
         options = parser().parse_args(arguments)
         code: int = options.run(options)
-        if sys.stdout is not None:  # it is None where the shell closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (FaceError, LessonError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of the pipe went away: not an error of ours
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

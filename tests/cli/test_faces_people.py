@@ -268,6 +268,20 @@ def test_an_empty_folder_and_a_missing_picture(us: Path, tmp_path: Path, capsys:
     assert not us.with_suffix(".gallery").exists(), "nothing was made for a mistake"
 
 
+def test_an_empty_folder_does_not_keep_the_pictures_after_it_from_an_answer(
+    ground: Path, us: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none").mkdir()
+    picture = ground / "train" / "p1" / "0.pgm"
+    printed = said(capsys, 2, "identify", us, tmp_path / "none", picture)
+    assert f"{picture},p1,1.0000," in printed
+    assert printed.count("holds no pictures") == 1
+
+
+def test_an_empty_word_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "folder" in said(capsys, 2, "people", "")
+
+
 @pytest.mark.parametrize(
     "command", [["people"], ["forget", "x"], ["identify", "x.png"], ["verify", "a", "b"], ["calibrate", "orl"]]
 )

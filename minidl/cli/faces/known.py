@@ -37,7 +37,7 @@ def add_passphrase(command: argparse.ArgumentParser) -> None:
 
 def beside(model: Path) -> Path:
     """The gallery of a model, unless another is named."""
-    return model.with_name(f"{model.stem if model.suffix != '.gallery' else model.name}.gallery")
+    return model.parent / f"{model.stem if model.suffix != '.gallery' else model.name}.gallery"
 
 
 def opened(options: argparse.Namespace) -> FaceRecognizer:
@@ -125,13 +125,30 @@ def files_of(paths: Sequence[Path]) -> Iterator[Path]:
     """The pictures that were named; those in a folder, in natural order, where a folder was.
 
     Raises:
-        BadImage: a folder holds no picture.
+        BadImage: a folder holds no picture, or cannot be read.
     """
     for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = [entry.name for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-        if not inside:
-            raise BadImage(f"{path} holds no pictures: give a folder with jpg, png, pgm or other image files")
-        yield from (path / name for name in natural_order(inside))
+        yield from _pictures_in(path) if os.path.isdir(path) else [path]
+
+
+def usable_files_of(paths: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The same, going on after a folder without pictures; (files, whether there was such a folder)."""
+    files: list[Path] = []
+    bad = False
+    for path in paths:
+        try:
+            files += files_of([path])
+        except BadImage as error:
+            bad = True
+            print(f"minidl: {error}", file=sys.stderr)
+    return files, bad
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    try:
+        inside = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+    except OSError as error:
+        raise BadImage(f"{folder} cannot be read ({error.strerror}): give a folder that you may read") from error
+    if not inside:
+        raise BadImage(f"{folder} holds no pictures: give a folder with jpg, png, pgm or other image files")
+    return (folder / name for name in natural_order(inside))

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from minidl.cli.faces.known import files_of
+from minidl.cli.faces.known import usable_files_of
 from minidl.cli.faces.options import add_command, positive, show_progress, writable
 from minidl.faces import FaceRecognizer
 from minidl.faces.errors import BadImage, FaceError, NoFaceFound, UnknownPerson
@@ -87,7 +87,7 @@ def _png(file: Path) -> Path:
 
 def run_detect(options: argparse.Namespace) -> int:
     """Print every face; 0 if every picture has one, 1 if one has none, 2 if one cannot be used."""
-    files = list(files_of(options.pictures))
+    files, bad = usable_files_of(options.pictures)
     if options.out is not None:
         _png(options.out)
         if len(files) != 1:
@@ -96,7 +96,7 @@ def run_detect(options: argparse.Namespace) -> int:
             )
     if options.crops is not None:
         options.crops.mkdir(parents=True, exist_ok=True)
-    found, bad, empty = [], False, False
+    found, empty = [], False
     for file in files:
         try:
             photo = pixels_of(file)
@@ -171,8 +171,9 @@ def run_expression(options: argparse.Namespace) -> int:
         raise FaceError(
             f"{options.model} knows no expressions yet: learn them by `minidl faces expression {options.model} --fit …`"
         )
-    found, bad = [], False
-    for file in files_of(options.pictures):
+    found: list[dict[str, Any]] = []
+    files, bad = usable_files_of(options.pictures)
+    for file in files:
         try:
             faces = _faces_of(file, recognizer)
         except FaceError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from minidl.cli.faces.known import add_gallery, beside, files_of, opened
+from minidl.cli.faces.known import add_gallery, beside, opened, usable_files_of
 from minidl.cli.faces.options import add_command, add_data, positive, show_progress, writable
 from minidl.cli.faces.progress import counting
 from minidl.faces import FaceRecognizer, datasets
@@ -64,8 +64,8 @@ def _share(text: str) -> float:
 def run_identify(options: argparse.Namespace) -> int:
     """Print who is on each picture; 0 if everybody is known, 1 if somebody is not, 2 if a picture cannot be used."""
     recognizer = opened(options)
-    files = list(files_of(options.pictures))
-    bad, unknown, found = False, False, []
+    files, bad = usable_files_of(options.pictures)
+    unknown, found = False, []
     with counting(show_progress(options) and not sys.stdout.isatty(), "pictures", len(files)) as advance:
         for file, matches in _searched(recognizer, files, options.candidates or 3, advance):
             if isinstance(matches, FaceError):

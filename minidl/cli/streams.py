@@ -1,0 +1,34 @@
+"""Standard streams that every command can rely on: there, and able to print any name."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from typing import Final
+
+ESCAPED: Final = "minidl-escaped"
+"""Name of the handler: what an encoding cannot say is printed as \\uXXXX, which JSON reads back."""
+
+
+def prepare() -> None:
+    """Open what the shell closed, and let no name of a file or a person stop a command by a UnicodeEncodeError."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - it stays open like the stream it stands for
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ESCAPED)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[k : k + 4]}" for k in range(0, len(units), 4)), error.end
+
+
+codecs.register_error(ESCAPED, _escaped)
