@@ -108,9 +108,10 @@ def op(
         key = name or call.__name__
         if key in REGISTRY:
             raise ValueError(f"op: {key!r} is registered already")
+        public = guarded(key, call)
         REGISTRY[key] = Operation(
             key,
-            call,
+            public,
             functions,
             formula or (functions[0].formula if functions else ""),
             adjoint or (functions[0].adjoint if functions else ""),
@@ -119,6 +120,6 @@ def op(
             oracle,
             orders,
         )
-        return guarded(key, call)
+        return public
 
     return enter

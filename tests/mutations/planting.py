@@ -98,11 +98,12 @@ def line(name: str, operation: str, function: Any, right: str, wrong: str, only:
         assert source.count(right) == 1, f"{name}: {function.__qualname__} has no longer one line {right!r} to spoil"
         definition = "def " + source.replace(right, wrong).partition("def ")[2]
         found: dict[str, Any] = {}
-        exec(compile(definition, f"<{name}>", "exec"), function.__globals__, found)
+        its_globals = inspect.unwrap(function).__globals__  # what autocast wraps has those of the wrapper
+        exec(compile(definition, f"<{name}>", "exec"), its_globals, found)
         spoiled = found[function.__name__]
         if "." in function.__qualname__:
             owner, method = function.__qualname__.split(".")
-            patch.setattr(function.__globals__[owner], method, spoiled)
+            patch.setattr(its_globals[owner], method, spoiled)
         else:
             everywhere(patch, function, spoiled)
         return replaced(operation, spoiled) if OPERATIONS[operation].call is function else None
