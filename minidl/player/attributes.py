@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl.autograd.function import Function
+from minidl.backend import array_module
 from minidl.ops.joining import PadZeros
 from minidl.player.snapshot import plain, to_host
 
@@ -81,9 +82,10 @@ def _picks(function: Function, inputs: tuple[Tensor, ...]) -> list[int]:
     """For each output element its place in the inputs laid end to end, −1 where it came from none."""
     numbered, first = [], 1
     for x in inputs:
-        numbered.append(np.arange(first, first + x.array.size, dtype=np.int64).reshape(x.array.shape))
+        xp = array_module(x.array)  # indices on a GPU pick from numbers on the GPU
+        numbered.append(xp.arange(first, first + x.array.size, dtype=np.int64).reshape(x.array.shape))
         first += x.array.size
     if function.name in ("Cast", "ToDevice", "Clone"):
-        return [int(i) for i in numbered[0].reshape(-1) - 1]
+        return [int(i) for i in to_host(numbered[0]).reshape(-1) - 1]
     mover = PadZeros(function.widths) if isinstance(function, PadZeros) else function
     return [int(i) for i in to_host(mover.forward(*numbered)).reshape(-1) - 1]

@@ -1,4 +1,4 @@
-"""Rules for operations that mix elements: products of matrices, sums, softmax, windows over images, losses."""
+"""Rules for operations that mix elements: products of matrices, sums, softmax, windows over images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from minidl.player.expression import Expression, call, number, total
-from minidl.player.plugging import RULES, Call, Forward, Index, NotWhole, Rule, elementwise
+from minidl.player.plugging import RULES, Call, Index, Rule
 
 # ── matrices ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -251,84 +251,6 @@ def _avg_pool_back(c: Call, k: int, at: Index) -> Expression:
     return total([c.gy((n, channel, i, j)) / _share(c, i, j) for _, _, i, j in windows_on(c, h, w)])
 
 
-# ── losses and others ─────────────────────────────────────────────────────────────────────────────
-
-
-def _row_loss(c: Call, n: int) -> Expression:
-    K, label = c.array(0).shape[1], c.attrs["labels"][n]
-    return call("ln", total([call("exp", c.x(0, (n, k))) for k in range(K)])) - c.x(0, (n, label))
-
-
-def _cross_entropy(c: Call, i: Index) -> Expression:
-    if not c.attrs["mean"]:
-        return _row_loss(c, i[0])
-    N = c.array(0).shape[0]
-    return total([_row_loss(c, n) for n in range(N)]) / N if N > 1 else _row_loss(c, 0)
-
-
-def _cross_entropy_back(c: Call, k: int, i: Index) -> Expression:
-    n, cls = i
-    N, K = c.array(0).shape
-    p = call("exp", c.x(0, i)) / total([call("exp", c.x(0, (n, j))) for j in range(K)])
-    slope = p - (1.0 if c.attrs["labels"][n] == cls else 0.0)
-    gy = c.gy(() if c.attrs["mean"] else (n,))
-    return slope * gy / N if c.attrs["mean"] and N > 1 else slope * gy
-
-
-def _dropped(c: Call, i: Index) -> Expression:
-    shape = c.array(0).shape
-    place = int(np.ravel_multi_index(i, shape)) if shape else 0
-    return number(c.attrs["mask"][place])
-
-
-def _where(c: Call, i: Index) -> Expression:
-    return c.x(1, i) if c.x(0, i).value else c.x(2, i)
-
-
-def _where_share(first: bool) -> Forward:
-    return lambda c, i: c.gy(i) * (1.0 if bool(c.x(0, i).value) is first else 0.0)
-
-
-def _score(c: Call, lead: Index, row: int, column: int) -> Expression | None:
-    """One scaled score q·k of attention, None where it is masked out."""
-    rules = c.attrs["rules"]
-    if rules.get("causal") and column > row:
-        return None
-    E = c.array(0).shape[-1]
-    score = total([c.x(0, (*lead, row, e)) * c.x(1, (*lead, column, e)) for e in range(E)]) * rules["scale"]
-    return score if len(c.inputs) < 4 else score + c.x(3, (*lead, row, column))
-
-
-def _attention(c: Call, i: Index) -> Expression:
-    *lead, row, d = i
-    rules = c.attrs["rules"]
-    if rules.get("allowed") is not None or rules.get("p"):
-        raise NotWhole  # with a mask or dropout there is nothing short to say: record it inside
-    scores = {j: _score(c, tuple(lead), row, j) for j in range(c.array(1).shape[-2])}
-    weights = {j: call("exp", s) for j, s in scores.items() if s is not None}
-    return total([w * c.x(2, (*lead, j, d)) for j, w in weights.items()]) / total(weights.values())
-
-
-def _standardize(c: Call, i: Index) -> Expression:
-    *lead, k = i
-    row = [c.x(0, (*lead, j)) for j in range(c.array(0).shape[-1])]
-    mean = sum(x.value for x in row) / len(row)
-    variance = sum((x.value - mean) ** 2 for x in row) / len(row)
-    return (row[k] - mean) / call("sqrt", number(variance) + c.attrs["eps"])
-
-
-def _standardize_back(c: Call, k: int, i: Index) -> Expression:
-    lead = i[:-1]
-    M = c.array(0).shape[-1]
-    row = [(*lead, j) for j in range(M)]
-    x = [c.x(0, j).value for j in row]
-    mean = sum(x) / M
-    deviation = call("sqrt", number(sum((v - mean) ** 2 for v in x) / M) + c.attrs["eps"])
-    return (
-        c.gy(i) - total([c.gy(j) for j in row]) / M - c.y(i) * total([c.gy(j) * c.y(j) for j in row]) / M
-    ) / deviation
-
-
 RULES |= {
     "MatMul": Rule(_matmul, _matmul_back),
     "Linear": Rule(_linear, _linear_back),
@@ -349,9 +271,4 @@ RULES |= {
     "Conv2d": Rule(_conv2d, _conv2d_back),
     "MaxPool2d": Rule(_max_pool, _max_pool_back),
     "AvgPool2d": Rule(_avg_pool, _avg_pool_back),
-    "SoftmaxCrossEntropy": Rule(_cross_entropy, _cross_entropy_back),
-    "Dropout": elementwise(lambda c, i: c.x(0, i) * _dropped(c, i), lambda c, i: c.gy(i) * _dropped(c, i)),
-    "Where": elementwise(_where, lambda c, i: number(0.0), _where_share(True), _where_share(False)),
-    "Attention": Rule(_attention, None),
-    "Standardize": Rule(_standardize, _standardize_back),
 }

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minidl.backend import Array
-from minidl.player import plugging_arrays as _registers_its_rules  # noqa: F401
+from minidl.player import plugging_arrays, plugging_layers  # noqa: F401  # they fill the table of rules
 from minidl.player.expression import Expression
 from minidl.player.plugging import RULES, Call, NotWhole
 from minidl.player.plugging_updates import UPDATES, Line, Update

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from minidl.autograd.function import Function
-from minidl.autograd.modes import no_grad, set_recorder
+from minidl.autograd.modes import set_recorder
 from minidl.autograd.recorder import Recorder, user_frame
 from minidl.backend import Array
-from minidl.nn import Module
 from minidl.nn.parameter import Parameter
 from minidl.player.attributes import attributes
 from minidl.player.checking import compare_gradients
+from minidl.player.landscapes import Span, heights
+from minidl.player.naming import module_name, parameter_name, variable_name
 from minidl.player.snapshot import plain, snapshot
 from minidl.player.sources import Run, Sources, names_from_code
 from minidl.player.trace import Event, Trace
@@ -47,6 +46,7 @@ class Tape(Recorder):
         self._calls: dict[Function, tuple[list[int], list[int]]] = {}
         self._held: list[Any] = []
         self._wanted_names: dict[int, str] = {}
+        self._outside = False
         self._runs: dict[int, Run] = {}
         self._scopes: list[tuple[str, Any]] = []
         self._numbers = itertools.count()
@@ -117,7 +117,7 @@ class Tape(Recorder):
         return passed
 
     def landscape(self, function: Callable[[], Tensor], x: Tensor, y: Tensor | None = None, *,
-                  span: tuple[float, float] | tuple[float, float, float, float] = (-2.0, 2.0),
+                  span: Span = (-2.0, 2.0),
                   points: int = 41) -> None:  # fmt: skip
         """Compute a loss over a range of one or two single-number parameters, for the picture of the path downhill.
 
@@ -128,32 +128,9 @@ class Tape(Recorder):
             points: how many values of each.
         """
         axes = [x] if y is None else [x, y]
-        for parameter in axes:
-            if parameter.array.size != 1:
-                raise ValueError(f"landscape: expected parameters of one element, got shape {parameter.array.shape}")
-        low_high = [(span[0], span[1]), (span[-2], span[-1])]
-        grids = [np.linspace(*low_high[k], points) for k in range(len(axes))]
-        before = [parameter.array.copy() for parameter in axes]
-        heights = []
-        with set_recorder(None), no_grad():
-            try:
-                for values in itertools.product(*reversed(grids)):
-                    for parameter, value in zip(axes, reversed(values), strict=True):
-                        parameter.array[...] = value
-                        parameter._written()
-                    heights.append(plain(function().array.reshape(-1)[0]))
-            finally:
-                for parameter, array in zip(axes, before, strict=True):
-                    parameter.array[...] = array
-                    parameter._written()
-        self._add(
-            {
-                "kind": "landscape",
-                "parameters": [self._node_of(parameter, user_frame()) for parameter in axes],
-                "grids": [[plain(v) for v in grid] for grid in grids],
-                "heights": heights,
-            }
-        )
+        grids, found = heights(function, axes, span, points)
+        nodes = [self._node_of(parameter, user_frame()) for parameter in axes]
+        self._add({"kind": "landscape", "parameters": nodes, "grids": grids, "heights": found})
 
     def trace(self) -> Trace:
         """What was recorded so far."""
@@ -167,7 +144,7 @@ class Tape(Recorder):
     # ── what the engine says ──────────────────────────────────────────────────────────────────
 
     def on_enter(self, part: Any) -> None:
-        self._scopes.append((part if isinstance(part, str) else self._module_name(part), part))
+        self._scopes.append((part if isinstance(part, str) else module_name(part, self._around()), part))
 
     def on_leave(self) -> None:
         self._scopes.pop()
@@ -195,7 +172,9 @@ class Tape(Recorder):
                     accumulated: tuple[Array | None, ...]) -> None:  # fmt: skip
         known = self._calls.get(function)
         if known is None:  # it ran before the recording began, and its place in the graph is not known
-            self.note("outside", _OUTSIDE)
+            if not self._outside:
+                self.note("outside", _OUTSIDE)
+            self._outside = True
             return
         sources, ids = known
         gys = upstream if isinstance(upstream, tuple) else (upstream,)
@@ -274,7 +253,7 @@ class Tape(Recorder):
         event = self._value_event(x, op, [], frame)
         event |= {"attrs": {}, "formula": None, "call": None, "output": 0}
         if not event["name"]:
-            event["name"] = self._parameter_name(x) or _variable_name(x, frame)
+            event["name"] = parameter_name(x, self._around()) or variable_name(x, frame)
         return self._enter(event, x)
 
     def _value_event(self, x: Tensor, op: str, inputs: list[int], frame: FrameType | None) -> Event:
@@ -304,27 +283,13 @@ class Tape(Recorder):
     def _scope(self) -> list[str]:
         return [name for name, _ in self._scopes]
 
-    def _module_name(self, module: Module) -> str:
-        """What a module is called in the one around it; the class's name outside of any."""
-        for _, outer in reversed(self._scopes):
-            if isinstance(outer, Module):
-                for name, inner in outer.named_modules():
-                    if inner is module and name:
-                        return f"{name}: {type(module).__name__}"
-        return type(module).__name__
-
-    def _parameter_name(self, x: Tensor) -> str:
-        for _, outer in reversed(self._scopes):
-            if isinstance(outer, Module):
-                for name, parameter in [*outer.named_parameters(), *outer.named_buffers()]:
-                    if parameter is x:
-                        return name
-        return ""
+    def _around(self) -> list[Any]:
+        return [part for _, part in self._scopes]
 
     def _name_of(self, x: Tensor, position: int) -> str:
         key = self._known(x)
         name = self._nodes[key]["name"] if key is not None else self._wanted_names.get(id(x), "")
-        return name or _variable_name(x, user_frame()) or f"input {position}"
+        return name or variable_name(x, user_frame()) or f"input {position}"
 
     def _remember_formula(self, function: Function) -> None:
         if function.name not in self.formulas:
@@ -347,12 +312,6 @@ def _option(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_option(v) for v in value]
     return value if value is None or isinstance(value, str) else plain(value)
-
-
-def _variable_name(x: Tensor, frame: FrameType | None) -> str:
-    """What the caller's code calls a value; a name that stands for it alone, the shortest of them."""
-    names = [name for name, value in (frame.f_locals.items() if frame is not None else ()) if value is x]
-    return min((name for name in names if not name.startswith("_")), key=len, default="")
 
 
 @contextmanager

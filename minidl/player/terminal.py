@@ -31,8 +31,8 @@ def play(trace: Trace, lang: str = "zh", commands: Iterable[str] | None = None, 
         commands: lines to obey instead of what is typed; the player ends after the last.
         stdin, stdout: where commands come from and text goes to; by default the terminal.
 
-    Commands: n or an empty line, next; p, previous; g 12, go to step 12; b, to the backward pass; u and d, larger and
-    smaller strides; s 0,1, look at element [0,1]; l, the other language; ?, help; q, quit.
+    Commands: n or an empty line, next; p, previous; g 12 or 12, go to step 12; b, to the backward pass; u and d, larger
+    and smaller strides; s 0,1, look at element [0,1]; l, the other language; ?, help; q, quit.
 
     Raises:
         ValueError: an unknown language.
@@ -94,6 +94,8 @@ class TerminalPlayer:
         }
         if command in acts:
             acts[command]()
+        elif command.isdigit():
+            self.go_to(int(command))
         elif command == "g" and rest.strip().lstrip("-").isdigit():
             self.go_to(int(rest))
         elif command == "s" and self.choose(rest):

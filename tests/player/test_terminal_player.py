@@ -46,7 +46,7 @@ def test_the_backward_pass() -> None:
 
 def test_commands_move() -> None:
     last = len(steps_of(traces.square())) - 1
-    assert steps(played("n", "", "p", "g 5", "g 99", "n", "g -4", "p")) == [0, 1, 2, 1, 5, last, last, 0, 0]
+    assert steps(played("n", "", "p", "5", "g 99", "n", "g -4", "p")) == [0, 1, 2, 1, 5, last, last, 0, 0]
     assert steps(played("b", "q", "n")) == [0, 6], "nothing is obeyed after q"
     assert steps(played("dance", "g", "g x", "?")) == [0], "what is not understood shows the help and stays"
     assert played("?").count("go to step 12") == 1

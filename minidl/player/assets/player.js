@@ -180,6 +180,7 @@ class Player {
       make('b', { class: `kind ${now.k}` }, say(now.k)), ' ',
       (now.scope || []).length ? make('span', { class: 'scope' }, now.scope.join(' › '), ' · ') : '', what,
       make('span', { class: 'unseen' }, ` ${say('announce', { i: this.step, n: this.data.steps.length - 1, kind: say(now.k), what: '' })}`));
+    this.slider.setAttribute('aria-valuetext', `${this.step}: ${say(now.k)} ${what}`);
     const state = this.state();
     this.card.show(this.step, state);
     this.graph.draw(this.step, state, this.hidden());
