@@ -1,7 +1,7 @@
 """Starting kernels: the one place that compiles them, checks what they are given, and hands it to the GPU.
 
     UNFOLD = Kernel("unfold.cu", "im2col", FLOATS)
-    UNFOLD[x.dtype](blocks=(n, 1, 1), threads=(256, 1, 1), x, cols, windows)
+    UNFOLD((x.dtype,), (blocks,), (256,), x, cols, windows, rows)
 
 What each argument must be stands in the `.cu` file. The arrays lie in order (C-contiguous), on one device, and are
 read and written there, on CuPy's current stream. Whoever has no GPU may put another `Loader` in CuPy's place: the
@@ -43,6 +43,7 @@ LARGEST = np.iinfo(np.int32).max
 MOST_BLOCKS = (LARGEST, 65535, 65535)
 """How many blocks a grid may have along x, y and z; kernels loop where there is more to do."""
 
+_LIMITS = {t: (int(np.iinfo(t).min), int(np.iinfo(t).max)) for t in TYPES.values() if t.kind in "iu"}
 _kernels: list[Kernel] = []
 _compiled: dict[tuple[Any, ...], Compiled] = {}
 
@@ -86,6 +87,7 @@ class Kernel:
     def __init__(self, file: str, name: str, *choices: Sequence[str], where: Callable[..., bool] | None = None) -> None:
         self.file, self.name = file, name
         self.combinations = [values for values in product(*choices) if where is None or where(*values)]
+        self._forms: dict[tuple[Any, ...], tuple[str, list[tuple[Parameter, str]]]] = {}
         _kernels.append(self)
 
     @property
@@ -99,6 +101,18 @@ class Kernel:
 
     def _instance(self, values: Sequence[str]) -> str:
         return f"{self.name}<{', '.join(values)}>"
+
+    def _form(self, template: tuple[Any, ...]) -> tuple[str, list[tuple[Parameter, str]]]:
+        """The instance for these dtypes and numbers, and what its arguments must be."""
+        values = tuple([NAMES[v] if isinstance(v, np.dtype) else str(v) for v in template])
+        instance = self._instance(values)
+        if values not in self.combinations:
+            raise TypeError(f"{instance}: not among the kernels there are, {', '.join(self.instances())}")
+        declaration = self.declaration
+        types = declaration.types(tuple(", ".join(values).split(", ")))
+        form = instance, [(p, types.get(p.type, p.type)) for p in declaration.parameters]
+        self._forms[template] = form
+        return form
 
     def __call__(self, template: tuple[Any, ...], blocks: Sizes, threads: Sizes, *arguments: Any) -> None:
         """Start it.
@@ -114,18 +128,13 @@ class Kernel:
         """
         if 0 in blocks:
             return
-        values = tuple([NAMES[v] if isinstance(v, np.dtype) else str(v) for v in template])
-        instance = self._instance(values)
-        if values not in self.combinations:
-            raise TypeError(f"{instance}: not among the kernels there are, {', '.join(self.instances())}")
-        declaration = self.declaration
-        if len(arguments) != len(declaration.parameters):
-            raise TypeError(f"{instance}: takes {len(declaration.parameters)} arguments, got {len(arguments)}")
-        types = declaration.types(tuple(", ".join(values).split(", ")))
+        instance, parameters = self._forms.get(template) or self._form(template)
+        if len(arguments) != len(parameters):
+            raise TypeError(f"{instance}: takes {len(parameters)} arguments, got {len(arguments)}")
         device = _one_device(instance, arguments)
         passed = [
-            _passed(self.file, instance, p, types.get(p.type, p.type), argument)
-            for p, argument in zip(declaration.parameters, arguments, strict=True)
+            _passed(self.file, instance, p, kind, argument)
+            for (p, kind), argument in zip(parameters, arguments, strict=True)
         ]
         for size, most in zip(blocks, MOST_BLOCKS, strict=False):
             if size > most:
@@ -155,12 +164,18 @@ def _passed(file: str, instance: str, p: Parameter, kind: str, argument: Any) ->
         return _array(instance, p, kind, argument)
     if kind in TYPES:
         return _number(instance, p, TYPES[kind], argument)
+    return _struct(file, instance, p, kind, argument)
+
+
+@lru_cache(maxsize=4096)
+def _struct(file: str, instance: str, p: Parameter, kind: str, fields: Any) -> Any:
+    """A named tuple as the struct with the same names, made once for equal tuples: a step repeats its sizes."""
     dtype = structs(file).get(kind)
     if dtype is None or dtype.names is None:
         raise TypeError(f"{instance}: {p.name} is a {kind}, which is neither a number nor a struct of numbers")
     struct = np.zeros((), dtype)
     for name in dtype.names:
-        struct[name] = _number(instance, p, dtype[name], getattr(argument, name))
+        struct[name] = _number(instance, p, dtype[name], getattr(fields, name))
     return struct
 
 
@@ -179,10 +194,9 @@ def _array(instance: str, p: Parameter, kind: str, x: Any) -> Any:
 
 
 def _number(instance: str, p: Parameter, dtype: np.dtype[Any], value: Any) -> Any:
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if not limits.min <= value <= limits.max:
-            raise OverflowError(f"{instance}: {p.name} gets {value}, which does not fit into {dtype.name}")
+    limits = _LIMITS.get(dtype)
+    if limits is not None and not limits[0] <= value <= limits[1]:
+        raise OverflowError(f"{instance}: {p.name} gets {value}, which does not fit into {dtype.name}")
     return dtype.type(value)
 
 
