@@ -20,7 +20,7 @@ from live_cases import SOURCE, Running, answer_of, recognizer, running
 
 from minidl.cli.main import main
 from minidl.faces import Gallery
-from minidl.faces.errors import MissingLibrary
+from minidl.faces.errors import BadGallery, MissingLibrary
 from minidl.faces.generated import generated_faces
 from minidl.faces.images import decode_image, encode_png
 from minidl.faces.live import Desk, quick_recognizer, server
@@ -259,6 +259,13 @@ def test_without_a_model_one_is_made_that_knows_nobody(tmp_path: Path) -> None:
     second, _ = quick_recognizer(Gallery(tmp_path / "g"))
     assert second.identify(drawn.images[0])[0].name == "ann"
     second.gallery.close()
+
+
+def test_a_gallery_of_another_model_is_refused_at_the_start(tmp_path: Path) -> None:
+    with Gallery(tmp_path / "g") as gallery:
+        gallery.enrol("ann", np.eye(3, dtype=np.float32)[:1], "another")
+        with pytest.raises(BadGallery, match="another model"):
+            Desk(recognizer(gallery), SOURCE)
 
 
 # ── the command ───────────────────────────────────────────────────────────────────────────────────

@@ -30,9 +30,14 @@ class Desk:
     Arguments:
         recognizer: fitted, with a threshold.
         source: what it learned from, in English ("en") and Chinese ("zh").
+
+    Raises:
+        BadGallery: its gallery was made with another model.
     """
 
     def __init__(self, recognizer: FaceRecognizer, source: Mapping[str, str]) -> None:
+        # A search for no face at all fails where the gallery is another model's: better now than at the first look.
+        recognizer.gallery.search(np.zeros((0, 1), np.float32), 1, recognizer.fingerprint())
         self.recognizer = recognizer
         self.source = dict(source)
         self._one_at_a_time = threading.Lock()

@@ -441,6 +441,7 @@ function drawAbout() {
     threshold: facts.threshold.toFixed(3), images: chosen.images, people: chosen.people, source: chosen.source,
     named: (100 * (chosen.named ?? 0)).toFixed(1), missed: (100 * (chosen.missed ?? 0)).toFixed(1),
   });
+  at('about-better').hidden = facts.parameters > 0;
   at('kept-memory').hidden = facts.gallery !== null;
   at('kept-file').hidden = facts.gallery === null;
   at('kept-file').textContent = say(facts.encrypted ? 'in_sealed' : 'in_file', { file: facts.gallery });
