@@ -46,12 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # the reader of the pipe went away: not an error of ours
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"minidl: {error}", file=sys.stderr)
+        print(f"minidl: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("minidl: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, without the number of the operating system."""
+    if isinstance(error, OSError) and error.strerror:
+        named = isinstance(error.filename, str | bytes)
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if named else error.strerror
+    return str(error)
 
 
 if __name__ == "__main__":

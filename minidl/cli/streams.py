@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO, cast
 
 ESCAPED: Final = "minidl-escaped"
 """Name of the handler: what an encoding cannot say is printed as \\uXXXX, which JSON reads back."""
@@ -14,14 +15,16 @@ ESCAPED: Final = "minidl-escaped"
 
 def prepare() -> None:
     """Open what the shell closed, and let no name of a file or a person stop a command by a UnicodeEncodeError."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - it stays open like the stream it stands for
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdin = sys.stdin or _nothing("r")
+    sys.stdout = sys.stdout or _nothing("w")
+    sys.stderr = sys.stderr or _nothing("w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=ESCAPED)
+
+
+@functools.cache
+def _nothing(mode: str) -> TextIO:
+    return cast(TextIO, open(os.devnull, mode, encoding="utf-8"))
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

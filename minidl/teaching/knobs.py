@@ -115,7 +115,10 @@ def _choices(
 
 def _converted(name: str, text: str, default: Any) -> Any:
     try:
-        return type(default)(text)
+        value = type(default)(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError
+        return value
     except ValueError:
         kind = {"int": "an integer", "float": "a number"}[type(default).__name__]
         raise LessonError(f"knob {name!r} wants {kind}, got {text!r}") from None
