@@ -186,9 +186,8 @@ class TerminalPlayer:
 
     def _start(self, step: Step, event: Any) -> None:
         self.print(f"  {self.say('start_text')}")
-        for node in self.nodes:
-            if node["op"] in LEAVES and node["op"] != "Constant":
-                self._value(self.name(node["id"]), node["value"])
+        given = [node for node in self.nodes if node["op"] in LEAVES and (node["op"] != "Constant" or node["name"])]
+        self._values([(self.name(node["id"]), node["value"], "") for node in given])
 
     def _forward(self, step: Step, event: Any) -> None:
         first = step.outputs[0]
@@ -196,10 +195,9 @@ class TerminalPlayer:
         self.print(f"  {symbol(event)}: {inputs} → {', '.join(self.name(k) for k in step.outputs)}")
         self._formula(event["formula"], "forward")
         self._plugged(self.name(first), self.nodes[first], step.plugged)
-        for k in step.inputs:
-            self._value(self.name(k), self.nodes[k]["value"])
-        for k in step.outputs:
-            self._value(f"→ {self.name(k)}", self.nodes[k]["value"], "bold")
+        given = [(self.name(k), self.nodes[k]["value"], "") for k in step.inputs]
+        made = [(f"→ {self.name(k)}", self.nodes[k]["value"], "bold") for k in step.outputs]
+        self._values([*given, *made])
 
     def _backward(self, step: Step, event: Any) -> None:
         self._formula(self.nodes[event["node"]]["formula"], "adjoint")
@@ -209,8 +207,8 @@ class TerminalPlayer:
             if part is None:
                 continue
             self._plugged(f"∂{self.name(part['to'])}", self.nodes[part["to"]], formulas or ())
-            self._value(f"→ ∂{self.name(part['to'])} {self.say('contribution')}", part["value"])
-            self._value(f"＋= {self.say('accumulated')}", part["accumulated"], "bold")
+            sent = f"→ ∂{self.name(part['to'])} {self.say('contribution')}"
+            self._values([(sent, part["value"], ""), (f"＋= {self.say('accumulated')}", part["accumulated"], "bold")])
 
     def _update(self, step: Step, event: Any) -> None:
         options = ", ".join(f"{k}={v}" for k, v in event["options"].items() if v not in (None, False, 0))
@@ -222,9 +220,8 @@ class TerminalPlayer:
                     self.print(
                         f"  {in_letters(line.letter)} = {line.expression.text()} = {show(line.recorded)}", "cyan"
                     )
-        self._value(self.say("before"), event["before"])
-        self._value(self.say("gradient"), event["gradient"])
-        self._value(self.say("after"), event["after"], "bold")
+        before, gradient = (self.say("before"), event["before"], ""), (self.say("gradient"), event["gradient"], "")
+        self._values([before, gradient, (f"→ {self.say('after')}", event["after"], "bold")])
 
     def _draw(self, step: Step, event: Any) -> None:
         self._value(event["purpose"], event["value"])
@@ -251,7 +248,37 @@ class TerminalPlayer:
             return
         shape = node["value"]["shape"]
         index = f"[{','.join(str(i) for i in np.unravel_index(found.place, shape))}]" if shape else ""
-        self.print(f"  {name}{index} = {found.expression.text()} = {show(found.recorded)}", "cyan")
+        computed = "" if found.expression.kind == "number" else f"{found.expression.text()} = "
+        self.print(f"  {name}{index} = {computed}{show(found.recorded)}", "cyan")
+
+    def _values(self, entries: Sequence[tuple[str, Snapshot, str]]) -> None:
+        """Values with their names: beside each other and coloured on a terminal, one below the other in a pipe."""
+        if not self.console.is_terminal:
+            for name, taken, style in entries:
+                self._value(name, taken, style)
+            return
+        from rich.columns import Columns
+        from rich.padding import Padding
+
+        self.console.print(Padding(Columns([self._block(*entry) for entry in entries], padding=(0, 3)), (0, 2)))
+
+    def _block(self, name: str, taken: Snapshot, style: str) -> Any:
+        """A value as a block of coloured text; the sign stands there too, so nothing is said by colour alone."""
+        from rich.text import Text
+
+        array = array_of(taken)
+        block = Text(f"{name}\n", style=style or "bold cyan")
+        if array is None:
+            return block.append(f"{self.say('large')} {'×'.join(map(str, taken['shape']))}", style="dim")
+        planes = array.reshape(-1, *array.shape[-2:]) if array.ndim > 1 else array.reshape(1, 1, -1)
+        for plane in planes[:2]:
+            for row in plane[:SHOWN]:
+                for v in row[:SHOWN]:
+                    tone = "blue" if v > 0 else ("dark_orange3" if v < 0 else "default")
+                    block.append(f"{show(float(np.real(v))):>8} ", style=tone)
+                block.append("…\n" if len(row) > SHOWN else "\n")
+            block.append("      …\n" if len(plane) > SHOWN else "")
+        return block.append(f"  … ({len(planes)})" if len(planes) > 2 else "")
 
     def _value(self, name: str, taken: Snapshot, style: str = "") -> None:
         array = array_of(taken)

@@ -85,6 +85,18 @@ def test_every_step_of_every_trace_prints(name: str, lang: str) -> None:
     assert "{" not in re.sub(r"\\?[a-z_^]*\{[^\n]*", "", text), "every place of a text is filled"
 
 
+def test_a_terminal_shows_values_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With colours, but with signs as well; both matrices of a product stand in the same lines."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    text = played("b", "n", "n", "n", trace=traces.attended())
+    assert "\x1b[" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    line = next(line for line in plain.splitlines() if "contribution" in line)
+    assert "accumulated" in line
+    assert "\x1b" not in plain
+
+
 def test_a_pipe(tmp_path: Path) -> None:
     traces.square().save(tmp_path / "trace.json")
     code = f"from minidl import player; player.play(player.Trace.load({str(tmp_path / 'trace.json')!r}), 'en')"
