@@ -4,7 +4,7 @@
 # aim.zh = "看一个式子怎样变成一张图；亲手求一次导数，再和图上的数字核对。"
 # aim.en = "See an expression become a graph; take one derivative by hand and compare it with the number in the graph."
 # documents.001 = "§2.2"
-# errata = ["001-T3", "001-T4"]
+# errata = ["001-T3", "001-T4", "001-B11", "001-B12", "002-T4", "003-T1"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 从数到计算图
@@ -181,19 +181,27 @@ check("E01.2", derivative)
 # %% [markdown] key="document" lang="zh"
 # ## 文章怎么说，应当怎么说
 #
-# | 行 | 文章 001 §2.2 | 应当 |
+# | 行 | 文章 | 应当 |
 # |---|---|---|
 # | 001-T3 | “每层神经元之间通过权重和偏置连接” | 对，但没有公式。一层是 $y=\varphi(Wx+b)$；本课的 $w\,x+b$ 是它最小的样子（`Linear`）。 |
 # | 001-T4 | “训练过程是通过反向传播算法来优化神经网络的权重和偏置的” | 反向传播只*算出*梯度；*改*权重的是优化器。在上面的程序里，`backward()` 之后 $w$ 还是 ${{w:.0f}}$，一点没动。 |
+# | 001-B11 | Abadi 等（2016），TensorFlow | 题目和编号对，作者名单不对：Abadi、Agarwal、Barham、Brevdo、Chen 等。 |
+# | 001-B12 | “Paszke, A., Devroye, L., Chintala, S., & Brunel, P. (2017)” | 应为 Paszke、Gross、Massa 等，NeurIPS 2019，arXiv:1912.01703。 |
+# | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” | 对：一层一层的式子，由梯度来学。 |
+# | 003-T1 | “通过多层神经网络对数据进行抽取和表示” | 对。 |
 #
 # 下一步：L03 讲损失为什么这样取；反向传播怎样走过任意的图，是 L02 的内容。
 #
-# %% [markdown] key="document" lang="en" zh="b93605ba"
-# ## What the document says, and what is right
+# %% [markdown] key="document" lang="en" zh="623a52d7"
+# ## What the documents say, and what is right
 #
-# | row | document 001 §2.2 | right |
+# | row | document | right |
 # |---|---|---|
 # | 001-T3 | “每层神经元之间通过权重和偏置连接” (neurons of each layer are connected by weights and biases) | True, but there is no formula. A layer is $y=\varphi(Wx+b)$; the $w\,x+b$ of this lesson is the smallest one (`Linear`). |
 # | 001-T4 | “训练过程是通过反向传播算法来优化神经网络的权重和偏置的” (training optimizes the weights by backpropagation) | Backpropagation only *computes* gradients; the optimizer *changes* weights. In the program above, after `backward()`, $w$ is still ${{w:.0f}}$: it has not moved. |
+# | 001-B11 | Abadi et al. (2016), TensorFlow | Title and number are right, the authors are not: Abadi, Agarwal, Barham, Brevdo, Chen and others. |
+# | 001-B12 | “Paszke, A., Devroye, L., Chintala, S., & Brunel, P. (2017)” | It should be Paszke, Gross, Massa and others, NeurIPS 2019, arXiv:1912.01703. |
+# | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” (a machine-learning method built on neural networks) | True: layer upon layer of expressions, learned by gradients. |
+# | 003-T1 | “通过多层神经网络对数据进行抽取和表示” (many layers extract and represent data) | True. |
 #
 # Next: L03 tells why a loss is chosen the way it is; how backpropagation walks through any graph is the subject of L02.

@@ -6,7 +6,7 @@
 # documents.000 = "§1, §3.2"
 # documents.001 = "§2.2, §6.2"
 # documents.002 = "§2"
-# errata = ["000-T1", "000-T9", "001-T1", "001-T4", "001-B6", "002-T4"]
+# errata = ["000-T1", "000-T9", "001-T1", "001-T4", "001-B1", "001-B2", "001-B6", "002-T4", "003-B1", "003-B2"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 反向传播
@@ -211,21 +211,21 @@ for depth in depths:
     backward.append(len([event for event in recording.events if event["kind"] == "grad"]))
 
 differences = [2 * n * f for n, f in zip(weights, forward)]
-steps = {"there": forward, "back": backward, "2n": differences}
+steps = {"F": forward, "B": backward, "2nF": differences}
 
 # %% tags=["figure"]
 picture(curves(weights, steps, x_name="n", log="y"))
 
 
 # %% [markdown] key="factor" lang="zh"
-# 横轴是权重的个数 $n$，纵轴（对数）是运算的个数。最深的网络有 ${{weights[-1]}}$ 个权重，前向 ${{forward[-1]}}$ 个运算，回程
-# ${{backward[-1]}}$ 步；用差分要 ${{differences[-1]}}$ 个。回程大约和前向一样长，*与权重的个数无关*：这就是神经网络能够训练的原因。
+# 横轴是权重的个数 $n$，纵轴（对数）是运算的个数：$F$ 前向，$B$ 回程，$2nF$ 用差分。最深的网络有 ${{weights[-1]}}$ 个权重，前向 ${{forward[-1]}}$ 个运算，回程
+# ${{backward[-1]}}$ 步；用差分要 ${{differences[-1]}}$ 个。回程大约和前向一样长，*不必为每个权重走一遍*：这就是神经网络能够训练的原因。
 # 代价是记忆：前向的中间结果要留到回程用完。
 #
-# %% [markdown] key="factor" lang="en" zh="a9ab2aae"
-# Across, the number of weights $n$; upwards (logarithmic), the number of operations. The deepest network has ${{weights[-1]}}$ weights,
+# %% [markdown] key="factor" lang="en" zh="edc0e928"
+# Across, the number of weights $n$; upwards (logarithmic), the number of operations: $F$ there, $B$ back, $2nF$ by differences. The deepest network has ${{weights[-1]}}$ weights,
 # the way there ${{forward[-1]}}$ operations, the way back ${{backward[-1]}}$ steps; differences would take ${{differences[-1]}}$. The way
-# back is about as long as the way there, *however many weights there are*: that is why neural networks can be trained. The price is
+# back is about as long as the way there, *not once for each weight*: that is why neural networks can be trained. The price is
 # memory: intermediate results stay until the way back has used them.
 #
 # %% [markdown] key="rules" lang="zh"
@@ -274,12 +274,14 @@ check("E02.2", backward)
 # | 000-T9 | “反向传播则用于…更新参数” | 反向传播只算梯度；更新是优化器的事，`backward()` 与 `step()` 是两步。 |
 # | 001-T1 | “基于人脑结构和工作原理” | 只是受神经元启发。上面那一趟回程不是大脑的模型。 |
 # | 001-T4 | “通过反向传播算法来优化神经网络的权重和偏置” | 同 000-T9：$w$ 在 `backward()` 之后还是 ${{w:.0f}}$。 |
+# | 001-B1、003-B1 | LeCun、Bengio、Hinton（2015），Nature 521 | 对。 |
+# | 001-B2、003-B2 | Goodfellow、Bengio、Courville（2016） | 对。 |
 # | 001-B6 | Bengio (2009)，“Journal of Machine Learning Research, 10, 2231-2288” | 出处应为 Foundations and Trends in Machine Learning 2(1):1–127。 |
 # | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” | 对：多层网络，由梯度学习。 |
 #
 # 读下去：Rumelhart、Hinton 与 Williams（1986），*Learning representations by back-propagating errors*。梯度怎样用来改权重，是 L09。
 #
-# %% [markdown] key="document" lang="en" zh="c5f5ccb3"
+# %% [markdown] key="document" lang="en" zh="aab298e0"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -288,6 +290,8 @@ check("E02.2", backward)
 # | 000-T9 | “反向传播则用于…更新参数” (backpropagation updates the parameters) | Backpropagation only computes gradients; updating is the optimizer's work, `backward()` and `step()` are two steps. |
 # | 001-T1 | “基于人脑结构和工作原理” (based on the structure and workings of the brain) | Inspired by neurons, no more. The walk above is not a model of the brain. |
 # | 001-T4 | “通过反向传播算法来优化神经网络的权重和偏置” (optimize weights and biases by backpropagation) | As 000-T9: after `backward()`, $w$ is still ${{w:.0f}}$. |
+# | 001-B1, 003-B1 | LeCun, Bengio, Hinton (2015), Nature 521 | Right. |
+# | 001-B2, 003-B2 | Goodfellow, Bengio, Courville (2016) | Right. |
 # | 001-B6 | Bengio (2009), “Journal of Machine Learning Research, 10, 2231-2288” | The venue is Foundations and Trends in Machine Learning 2(1):1–127. |
 # | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” (a machine-learning method built on neural networks) | True: networks of many layers, learned by gradients. |
 #

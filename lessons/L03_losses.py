@@ -6,7 +6,7 @@
 # documents.001 = "§3.1.4, §3.2.1–2"
 # documents.002 = "§3"
 # documents.003 = "§3.1.4"
-# errata = ["001-F1", "001-F1a", "001-F1b", "001-F2", "001-F8", "001-T24", "003-T13", "003-T19"]
+# errata = ["001-T12", "001-T24", "001-F1", "001-F1a", "001-F1b", "001-F2", "001-F8", "001-F9", "001-F10", "001-C5", "002-T8", "002-F4", "002-C1d", "003-T13", "003-T19", "003-T23", "004-C1c"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 损失函数
@@ -260,27 +260,45 @@ check("E03.2", gradient)
 #
 # | 行 | 文章 | 应当 |
 # |---|---|---|
+# | 001-T12 | 输出层“输出人脸特征的向量” | 特征向量、分数（logits）、概率是三样东西；损失吃的是分数。 |
 # | 001-F1 | §3.1.4 以 $-[y\log\hat y+(1-y)\log(1-\hat y)]$ 为 CNN 的“交叉熵损失” | 那是二元交叉熵。$K$ 类用 $-\log p_c$：上面的例子里是 ${{categorical:.4f}}$，文章的公式给出 ${{article.mean():.4f}}$ 或 ${{article.sum():.4f}}$。 |
 # | 001-F1a | “$\hat{y}_{i}$ 是预测标签” | 是预测*概率*。代入标签，答错时就是 $-\log 0$。 |
 # | 001-F1b、001-T24 | “可以用来衡量模型的准确率” | 它衡量正确答案得到的概率；准确率是楼梯，没有斜率。 |
 # | 001-F2 | “L2损失……衡量模型的均方误差” | 公式对，它*就是*均方误差；“L2 损失”也常指不除以 $N$ 的和，读论文时要看清。 |
 # | 001-F8 | “$\text{softmax}$ 是激活函数” | 它作用于整个向量，不是逐个元素：一个分数变了，所有概率都变。 |
+# | 001-F9 | §3.2.2 循环网络的损失又写成两类的公式 | 与 001-F8 矛盾：softmax 后面是 $-\log p_{t,\,c_t}$，再对时间取平均（L13）。 |
+# | 001-F10 | $L = \frac{1}{N} \sum_{i=1}^{N} (y_{i} - \hat{y}_{i})^{2}$ | 用于回归时对。 |
+# | 001-C5 | `cross_entropy_loss.set_weights([0.0, 0.0])` | 损失没有权重；而且送进去的分数先过了 ReLU，永远不会是负的。 |
+# | 002-T8 | “分类…主要包括损失函数、优化算法等操作” | 那是训练；分类只要最大的分数，$\arg\max_k o_k$。 |
+# | 002-F4 | “损失函数的公式”，却没有公式 | 就是本课的几个；权重只有加上正则项才出现在损失里。 |
+# | 002-C1d | `loss='categorical_crossentropy'` | 标签是整数，这个损失要 one-hot，于是报错；`F.cross_entropy` 直接收整数和分数。 |
 # | 003-T13 | “预测概率与真实概率之间的差异” | 差不多：$H(p,q)=H(p)+\mathrm{KL}(p\Vert q)$，真实分布是 one-hot 时 $H(p)=0$。 |
 # | 003-T19 | softmax“通过对指数函数的求和得到” | 是每个指数*除以*总和。 |
+# | 003-T23 | “自注意力机制的损失函数” | 一层没有损失，模型才有。 |
+# | 004-C1c | `loss='binary_crossentropy'` | 标签是 $0$ 和 $1$ 时对；要认出许多人里的一个，用多类的。 |
 #
 # 文献：Goodfellow、Bengio、Courville，*Deep Learning*（2016），第 6.2.2 节。
 #
-# %% [markdown] key="document" lang="en" zh="fa241d98"
+# %% [markdown] key="document" lang="en" zh="c9e8b903"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
 # |---|---|---|
+# | 001-T12 | the output layer “输出人脸特征的向量” (gives the vector of features) | Embedding, scores (logits) and probabilities are three things; a loss is fed with scores. |
 # | 001-F1 | §3.1.4 gives $-[y\log\hat y+(1-y)\log(1-\hat y)]$ as the cross-entropy (“交叉熵损失”) of a CNN | That is binary cross-entropy. For $K$ classes it is $-\log p_c$: in the example above ${{categorical:.4f}}$, where the document's formula gives ${{article.mean():.4f}}$ or ${{article.sum():.4f}}$. |
 # | 001-F1a | “$\hat{y}_{i}$ 是预测标签” (is the predicted label) | It is the predicted *probability*. With labels, a wrong answer is $-\log 0$. |
 # | 001-F1b, 001-T24 | “可以用来衡量模型的准确率” (measures accuracy) | It measures the probability given to the right answer; accuracy is a staircase without a slope. |
 # | 001-F2 | “L2损失……衡量模型的均方误差” (L2 loss measures the mean squared error) | The formula is right, and it *is* the mean squared error; “L2 loss” often means the sum without dividing by $N$, so look closely when you read a paper. |
 # | 001-F8 | “$\text{softmax}$ 是激活函数” (is an activation function) | It acts on a whole vector and not on each element: when one score changes, all the probabilities do. |
+# | 001-F9 | §3.2.2, the loss of the recurrent network, again for two classes | It contradicts 001-F8: behind a softmax stands $-\log p_{t,\,c_t}$, averaged over time (L13). |
+# | 001-F10 | $L = \frac{1}{N} \sum_{i=1}^{N} (y_{i} - \hat{y}_{i})^{2}$ | Right for regression. |
+# | 001-C5 | `cross_entropy_loss.set_weights([0.0, 0.0])` | A loss has no weights; and the scores it is given went through a ReLU, so none is ever negative. |
+# | 002-T8 | “分类…主要包括损失函数、优化算法等操作” (classification consists of loss and optimizer) | That is training; to classify takes only the largest score, $\arg\max_k o_k$. |
+# | 002-F4 | “损失函数的公式” (the formula of the loss), without a formula | Those of this lesson; weights enter a loss only with a regularizer. |
+# | 002-C1d | `loss='categorical_crossentropy'` | The labels are integers and this loss wants them one-hot, so it raises; `F.cross_entropy` takes integers and scores as they are. |
 # | 003-T13 | “预测概率与真实概率之间的差异” (the difference of predicted and true probability) | Nearly: $H(p,q)=H(p)+\mathrm{KL}(p\Vert q)$, and where the truth is one-hot $H(p)=0$. |
 # | 003-T19 | softmax is had “通过对指数函数的求和得到” (by summing exponentials) | By *dividing* each exponential by their sum. |
+# | 003-T23 | “自注意力机制的损失函数” (the loss of self-attention) | A layer has no loss; the model has. |
+# | 004-C1c | `loss='binary_crossentropy'` | Right for labels $0$ and $1$; to tell many people apart take the one for many classes. |
 #
 # Source: Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.2.2.

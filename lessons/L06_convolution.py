@@ -7,7 +7,7 @@
 # documents.001 = "§3.1.1, §4.1.2, §6.1.1"
 # documents.002 = "§3"
 # documents.003 = "§3.1.1"
-# errata = ["000-T5", "001-T10", "001-T13", "001-T14", "001-T16", "001-T22", "002-F1", "003-T8", "003-T9", "003-T10"]
+# errata = ["000-T1", "000-T2", "000-T5", "000-T6", "000-C1b", "001-T5", "001-T7", "001-T10", "001-T13", "001-T14", "001-T15", "001-T16", "001-T22", "001-C1c", "001-C2", "001-C2b", "001-C4a", "001-B7", "002-T5", "002-T7", "002-F1", "003-T5", "003-T8", "003-T9", "003-T10", "003-B4", "004-T3"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 卷积
@@ -253,33 +253,65 @@ check("E06.3", input_gradient)
 #
 # | 行 | 文章 | 应当 |
 # |---|---|---|
+# | 000-T1 | “深度学习作为一种新的人工智能技术” | 用反向传播训练的卷积网络出自 1989–1998 年（LeCun 等）；2012 年以来新的是规模。 |
+# | 000-T2 | “能够有效地进行特征提取” | 对；好到什么程度，要按协议量（L21）。 |
 # | 000-T5 | “将输入数据……分成小的部分（称为卷积核）” | 那是窗口。核是滑动的权重，是学来的。 |
+# | 000-T6 | “激活函数则引入了非线性变换” | 对。没有它，两层卷积合起来还是一层卷积。 |
+# | 000-C1b | `input_shape = (96, 112, 3)` | Keras 的次序是高、宽、通道，而人脸高大于宽，多半写反了；minidl 的次序是 $(N, C, H, W)$。 |
+# | 001-T5 | “通过卷积层、池化层和全连接层来提取和表示图像的特征” | 必不可少的只有卷积：步幅大于一的卷积和全局平均池化就够了（L07）。 |
+# | 001-T7 | “颜色特征、形状特征、纹理特征” | 学来的特征没有名字：前面的像边缘和色块，最后的是身份。 |
 # | 001-T10 | “卷积核来扫描图像，从而生成特征图” | 对；确切的名字是互相关，核不翻转。 |
 # | 001-T13 | “每个像素点对应一个通道” | 每个像素有*三个*通道值；一个通道是一整张平面。 |
 # | 001-T14 | 卷积核“是一种权重矩阵” | 一层的核是四维的：输出通道 × 输入通道 × 高 × 宽，另有一个偏置向量。 |
+# | 001-T15 | “进行元素乘积运算，并累积到特征图中” | 对：窗口与核逐个相乘、相加，得到一个数。 |
 # | 001-T16 | 扫描步骤中“更新卷积核”，再“重复扫描” | 扫描中权重不变；每个批次更新一次。 |
 # | 001-T22 | CNN“专门处理图像和时间序列数据” | 凡是排成格子的数据都可以。 |
+# | 001-C1c | `image = np.expand_dims(image, axis=0)` | 对，加上了批量轴；minidl 还要把通道移到前面。 |
+# | 001-C2 | `np.random.randn(32, 3, 3)` | 形状不符：核是四维的，Keras 要 $(3, 3, 3, 32)$，minidl 要 $(32, 3, 3, 3)$。 |
+# | 001-C2b | 注释“重复扫描” | 十次前向得到十个相同的结果：既不是扫描，也没有学习。 |
+# | 001-C4a | `np.random.randn(128, 16 * 16 * 32)` | 卷积和一次池化之后是 $112 \cdot 112 \cdot 32$ 个数（L07）。 |
+# | 001-B7 | Szegedy 等，“arXiv:1512.03385” | Going Deeper with Convolutions 是 arXiv:1409.4842，CVPR 2015；arXiv:1512.03385 是 ResNet。 |
+# | 002-T5、002-T7 | “使用卷积层来提取图像的特征” | 对。 |
 # | 002-F1 | “卷积层的公式”，却没有公式 | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,iS+u-P,\,jS+v-P}$，输出大小与梯度如上。 |
+# | 003-T5 | “卷积层通过卷积操作学习图像的空域特征” | 对。 |
 # | 003-T8 | “对每个位置进行元素乘积的求和” | 对（单通道时）；还要对输入通道求和，再加偏置。 |
 # | 003-T9 | “使用颜色统计滤波器来提取颜色特征” | 线性的核算不出统计量（直方图）；$1\times1$ 的核只能把通道线性混合。 |
 # | 003-T10 | “边缘检测滤波器” | 对，就是上面的 Sobel；在网络里它是学来的。 |
+# | 003-B4 | Krizhevsky、Sutskever、Hinton（2012） | 对。 |
+# | 004-T3 | “2000年代中期…如AlexNet、VGG、ResNet等” | 2012、2014、2015 年。 |
 #
 # 文献：Dumoulin、Visin，arXiv:1603.07285；Goodfellow 等，*Deep Learning*（2016），第 9 章。
 #
-# %% [markdown] key="document" lang="en" zh="2a7570c1"
+# %% [markdown] key="document" lang="en" zh="e1c72339"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
 # |---|---|---|
+# | 000-T1 | “深度学习作为一种新的人工智能技术” (deep learning, a new technique) | Convolutional networks trained by backpropagation date from 1989–1998 (LeCun et al.); new since 2012 is the scale. |
+# | 000-T2 | “能够有效地进行特征提取” (extracts features effectively) | Right; how well is measured under a protocol (L21). |
 # | 000-T5 | “将输入数据……分成小的部分（称为卷积核）” (the input is divided into small parts, called kernels) | Those are windows. The kernel is the weights that slide, and it is learned. |
+# | 000-T6 | “激活函数则引入了非线性变换” (activations bring in non-linearity) | Right. Without them two convolutions in a row are one. |
+# | 000-C1b | `input_shape = (96, 112, 3)` | Keras means height, width, channels, and a face is taller than wide: most likely transposed. The order in minidl is $(N, C, H, W)$. |
+# | 001-T5 | “通过卷积层、池化层和全连接层来提取和表示图像的特征” (features by convolution, pooling and dense layers) | Only the convolution is indispensable: strides and a global mean do the rest (L07). |
+# | 001-T7 | “颜色特征、形状特征、纹理特征” (features of colour, shape, texture) | Learned features have no names: the first look like edges and blobs, the last stand for the identity. |
 # | 001-T10 | “卷积核来扫描图像，从而生成特征图” (a kernel scans the image and makes a feature map) | Right; the exact name is cross-correlation, the kernel is not flipped. |
 # | 001-T13 | “每个像素点对应一个通道” (each pixel corresponds to a channel) | Each pixel has *three* channel values; a channel is a whole plane. |
 # | 001-T14 | a kernel “是一种权重矩阵” (is a matrix of weights) | The kernels of a layer have four axes: output channels × input channels × height × width, and there is a vector of biases. |
+# | 001-T15 | “进行元素乘积运算，并累积到特征图中” (products of elements, accumulated into the map) | Right: window times kernel, element by element, summed, is one number. |
 # | 001-T16 | among the steps of the scan “更新卷积核” (update the kernel), then “重复扫描” (repeat) | During the scan the weights stay; there is one update a batch. |
 # | 001-T22 | CNNs are “专门处理图像和时间序列数据” (for images and time series) | For any data that lie on a grid. |
+# | 001-C1c | `image = np.expand_dims(image, axis=0)` | Right, it adds the batch axis; for minidl the channels go to the front as well. |
+# | 001-C2 | `np.random.randn(32, 3, 3)` | The shape does not fit: kernels have four axes, $(3, 3, 3, 32)$ in Keras, $(32, 3, 3, 3)$ in minidl. |
+# | 001-C2b | the comment “重复扫描” (repeat the scan) | Ten passes forward give one result ten times: no scan and no learning. |
+# | 001-C4a | `np.random.randn(128, 16 * 16 * 32)` | Behind the convolution and one pooling there are $112 \cdot 112 \cdot 32$ numbers (L07). |
+# | 001-B7 | Szegedy et al., “arXiv:1512.03385” | Going Deeper with Convolutions is arXiv:1409.4842, CVPR 2015; arXiv:1512.03385 is ResNet. |
+# | 002-T5, 002-T7 | “使用卷积层来提取图像的特征” (convolutions extract the features) | Right. |
 # | 002-F1 | “卷积层的公式” (the formula of the convolutional layer), without a formula | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,iS+u-P,\,jS+v-P}$; size and gradients as above. |
+# | 003-T5 | “卷积层通过卷积操作学习图像的空域特征” (convolutions learn spatial features) | Right. |
 # | 003-T8 | “对每个位置进行元素乘积的求和” (at each place the products are summed) | Right for one channel; also sum over the input channels and add the bias. |
 # | 003-T9 | “使用颜色统计滤波器来提取颜色特征” (colour-statistics filters extract colour features) | A linear kernel cannot compute statistics (a histogram); a $1\times1$ kernel only mixes channels linearly. |
 # | 003-T10 | “边缘检测滤波器” (edge filters) | Right, that is Sobel above; in a network it is learned. |
+# | 003-B4 | Krizhevsky, Sutskever, Hinton (2012) | Right. |
+# | 004-T3 | “2000年代中期…如AlexNet、VGG、ResNet等” (in the mid-2000s) | They are of 2012, 2014 and 2015. |
 #
 # Sources: Dumoulin, Visin, arXiv:1603.07285; Goodfellow et al., *Deep Learning* (2016), chapter 9.

@@ -42,9 +42,9 @@ from minidl.teaching import beside, check, curves, gradcheck, heat, image, knob,
 # %% [markdown] key="run" lang="zh"
 # ## 四格
 #
-# 四行四列，窗口二乘二，步长也是二，窗口互不重叠。
+# 四行四列，窗口二乘二，步幅也是二，窗口互不重叠。
 #
-# %% [markdown] key="run" lang="en" zh="ef4fd833"
+# %% [markdown] key="run" lang="en" zh="ed9a668d"
 # ## Four cells
 #
 # Four rows, four columns, windows of two by two, and a stride of two as well, so that windows do not overlap.
@@ -67,14 +67,14 @@ picture(beside(heat(x, "x"), heat(y[0, 0], "y"), heat(x.grad, r"\bar x")))
 # %% [markdown] key="read" lang="zh"
 # 左上角的窗口里是 $1, 3, 5, 6$，得到 ${{y[0, 0, 0, 0]:g}}$；四个窗口合起来是 $y = {{y[0, 0]:g}}$。
 #
-# 右边那张是梯度。上游的梯度是 $\bar y = (1, 2; 3, 4)$。最大池化像一道道闸门：每个窗口里只有最大的那个数影响了结果，梯度**全部**给它，
+# 右边那张是梯度。上游的梯度是 $\bar y = [[1, 2], [3, 4]]$。最大池化像一道道闸门：每个窗口里只有最大的那个数影响了结果，梯度**全部**给它，
 # 其余是零。平均池化不偏心：每个数分到 $1/k^2$。两种情形下，梯度的总和都不变。
 #
-# %% [markdown] key="read" lang="en" zh="b1eb6651"
+# %% [markdown] key="read" lang="en" zh="0a799131"
 # The window in the upper left corner holds $1, 3, 5, 6$ and gives ${{y[0, 0, 0, 0]:g}}$; the four windows together give
 # $y = {{y[0, 0]:g}}$.
 #
-# On the right is the gradient. What comes from behind is $\bar y = (1, 2; 3, 4)$. Max pooling works like a set of gates: only the
+# On the right is the gradient. What comes from behind is $\bar y = [[1, 2], [3, 4]]$. Max pooling works like a set of gates: only the
 # largest number of a window influenced the result, so it receives **all** of the gradient and the others nothing. Mean pooling has
 # no favourites: each number gets $1/k^2$. In both cases the gradients add up to as much as before.
 #
@@ -111,9 +111,9 @@ gradcheck(lambda x: F.max_pool2d(x, 2), tied.detach().reshape(1, 1, 2, 2), name=
 # %% [markdown] key="learn" lang="zh"
 # ## 有什么可学的
 #
-# 没有。窗口和步长是设定，不是权重：
+# 没有。窗口和步幅是设定，不是权重：
 #
-# %% [markdown] key="learn" lang="en" zh="004c2362"
+# %% [markdown] key="learn" lang="en" zh="43d6fbf6"
 # ## What is there to learn
 #
 # Nothing. Window and stride are settings and no weights:
@@ -125,10 +125,10 @@ counts = [sum(p.numel() for p in layer.parameters()) for layer in (pool, convolu
 show(np.array(counts), "n")
 
 # %% [markdown] key="count" lang="zh"
-# 左边是池化的参数个数，${{counts[0]}}$；右边是步长为二、窗口二乘二的卷积，${{counts[1]}}$（四个权重，一个偏置）。它同样把图缩小一半，但*怎样*缩是
-# 学来的；许多网络就用它代替池化。所以池化并非必不可少，全连接层也是。
+# 左边是池化的参数个数，${{counts[0]}}$；右边是步幅为二、窗口二乘二的卷积，${{counts[1]}}$（四个权重，一个偏置）。它同样把图缩小一半，但*怎样*缩是
+# 学来的；许多网络就用它代替池化。所以池化不是非有不可，全连接层也一样。
 #
-# %% [markdown] key="count" lang="en" zh="8174d69a"
+# %% [markdown] key="count" lang="en" zh="3dad96da"
 # On the left the number of parameters of pooling, ${{counts[0]}}$; on the right that of a convolution with stride two and windows of two by
 # two, ${{counts[1]}}$ (four weights and a bias). It halves the image as well, but *how* is learned; many networks use it instead. So pooling
 # is not indispensable, and neither are dense layers.
@@ -136,9 +136,9 @@ show(np.array(counts), "n")
 # %% [markdown] key="shift" lang="zh"
 # ## 为什么要池化：挪一挪
 #
-# 取一张（生成的）脸，算出它的边缘，再把脸往右挪几个像素重算。池化之后的特征变得少一些：看两条曲线的高低。
+# 取一张（生成的）脸，算出它的边缘，再把脸往右挪几个像素重算。池化之后的特征变化小一些：比一比两条曲线的高低。
 #
-# %% [markdown] key="shift" lang="en" zh="20cdf0ba"
+# %% [markdown] key="shift" lang="en" zh="28756ef4"
 # ## Why pool: a shift
 #
 # Take a (generated) face, find its edges, and again after moving the face to the right by a few pixels. Behind pooling the features
@@ -190,10 +190,10 @@ picture(curves(np.array(shifts), {"x": plain, "y": pooled}, x_name=r"\Delta", li
 # %% [markdown] key="back" lang="zh"
 # ## 练习 E07.1：最大池化的回程
 #
-# 写 `max_pool_backward(x, gy)`，NumPy，窗口二乘二，步长二：$x$ 是 $(2m, 2n)$，$\bar y$ 是 $(m, n)$，返回 $\bar x$。平手时给先遇到的
+# 写 `max_pool_backward(x, gy)`，NumPy，窗口二乘二，步幅二：$x$ 是 $(2m, 2n)$，$\bar y$ 是 $(m, n)$，返回 $\bar x$。平手时给先遇到的
 # （先行后列）。
 #
-# %% [markdown] key="back" lang="en" zh="d1aeb404"
+# %% [markdown] key="back" lang="en" zh="e463f334"
 # ## Exercise E07.1: max pooling, backwards
 #
 # Write `max_pool_backward(x, gy)` with NumPy, for windows of two by two and stride two: $x$ is $(2m, 2n)$, $\bar y$ is $(m, n)$, and
@@ -229,7 +229,7 @@ check("E07.2", pooled_size)
 # | 行 | 文章 | 应当 |
 # |---|---|---|
 # | 000-T6 | “池化则有助于降低计算复杂度” | 对。 |
-# | 001-T5 | “通过卷积层、池化层和全连接层来提取和表示图像的特征” | 池化和全连接都可以不要：步长大于一的卷积、全局平均池化就够了。 |
+# | 001-T5 | “通过卷积层、池化层和全连接层来提取和表示图像的特征” | 池化和全连接都可以不要：步幅大于一的卷积、全局平均池化就够了。 |
 # | 001-T11 | “通过平均池化或最大池化来减少特征图的尺寸” | 对；回程时最大的得全部，平均的各得 $1/k^2$。 |
 # | 001-T16 | 扫描时更新，“直到整个图像数据被扫描完毕” | 池化没有可更新的；卷积也只在批次之后更新一次。 |
 # | 001-T17 | “将其替换为平均值或最大值” | 对。 |
@@ -240,7 +240,7 @@ check("E07.2", pooled_size)
 # | 003-T5 | “池化层通过下采样操作降低特征图的分辨率” | 对。 |
 # | 003-T11 | “在每个卷积核对应的区域中选择最大值” | 在*池化自己*的窗口里，逐个通道。 |
 #
-# %% [markdown] key="document" lang="en" zh="bacf38d2"
+# %% [markdown] key="document" lang="en" zh="5f975046"
 # ## What the documents say, and what is right
 #
 # | row | document | right |

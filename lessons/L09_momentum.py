@@ -5,7 +5,7 @@
 # aim.en = "Know how large a step may be, why momentum helps, and how to convert the momentum of document 001 into PyTorch's and back."
 # documents.001 = "§2.2, §3.1.1, §3.1.5, §3.2.3, §4.1.6, §6.1"
 # documents.002 = "§3"
-# errata = ["001-T4", "001-T16", "001-T25", "001-F3", "001-F4", "001-F4a", "001-F11", "001-F12", "001-C6", "002-F5"]
+# errata = ["000-T9", "001-T4", "001-T16", "001-T25", "001-F3", "001-F4", "001-F4a", "001-F11", "001-F12", "001-C6", "002-F5"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 梯度下降与动量
@@ -90,18 +90,24 @@ picture(curves(np.arange(61), {"L": valley(path[:, 0], path[:, 1])}, x_name="k",
 #
 # $$a_{k+1} = (1 - 100\,\alpha)\,a_k, \qquad b_{k+1} = (1 - \alpha)\,b_k$$
 #
-# 要缩小，因数的绝对值须小于一：$0 < \alpha < 2/100$。曲率 $\lambda$ 越大，容许的步子越小，$\alpha < 2/\lambda_{\max}$。把 $\alpha$ 拖到
-# 边界的两侧，一边收敛，一边发散。可是在这个界限之内，$b$ 的方向一步只走百分之二：**最陡的方向规定步子，最缓的方向决定时间**。
+# 要缩小，因数的绝对值须小于一：$0 < \alpha < 2/100$。曲率 $\lambda$ 越大，容许的步子越小，$\alpha < 2/\lambda_{\max}$。取 $\beta = 0$，把
+# $\alpha$ 拖到边界的两侧，一边收敛，一边发散。可是在这个界限之内，$b$ 的方向一步最多走百分之二：**最陡的方向规定步子，最缓的方向
+# 决定时间**。
 #
-# %% [markdown] key="bound" lang="en" zh="4ca140ec"
+# 有了动量，界限放宽到 $\alpha < 2\,(1+\beta)/\lambda_{\max}$：取 $\alpha = 0.021$，再把 $\beta$ 拖大，它又收敛了。
+#
+# %% [markdown] key="bound" lang="en" zh="fa421c11"
 # After sixty steps $L = {{final:.3g}}$ (at the start it was $50.5$). Without momentum each step multiplies $a$ by $1 - 100\,\alpha$ and $b$ by
 # $1 - \alpha$:
 #
 # $$a_{k+1} = (1 - 100\,\alpha)\,a_k, \qquad b_{k+1} = (1 - \alpha)\,b_k$$
 #
 # To shrink, the factor has to be below one in size: $0 < \alpha < 2/100$. The larger the curvature $\lambda$, the smaller the step that is
-# allowed, $\alpha < 2/\lambda_{\max}$. Drag $\alpha$ to either side of the limit: on one it converges, on the other it does not. But within
-# the limit, $b$ moves by two parts in a hundred a step: **the steepest direction dictates the step, the gentlest one the time**.
+# allowed, $\alpha < 2/\lambda_{\max}$. With $\beta = 0$, drag $\alpha$ to either side of the limit: on one it converges, on the other it does
+# not. But within the limit, $b$ moves by two parts in a hundred a step at most: **the steepest direction dictates the step, the gentlest
+# one the time**.
+#
+# With momentum the limit is wider, $\alpha < 2\,(1+\beta)/\lambda_{\max}$: take $\alpha = 0.021$, make $\beta$ larger, and it converges again.
 #
 # %%
 gradcheck(valley, 1.0, 1.0, name="L", names="a b")
@@ -149,15 +155,15 @@ show(np.array(heavy[1:]), r"v_{\text{heavy}}")
 #
 # $$\alpha_{\text{heavy}} = (1 - \beta)\,\alpha_{\text{average}}$$
 #
-# 两者走的是*同一条路*。不缩小，重球就快了十倍。让三个球各走两百步：
+# 两者走的是*同一条路*。不缩小，重球的每一步就大了十倍。让三个球各走两百步：
 #
-# %% [markdown] key="same" lang="en" zh="d005117e"
+# %% [markdown] key="same" lang="en" zh="11c7c868"
 # Every number of the heavy ball is exactly $1/(1-\beta)$ times the average, that is ten times. So if the learning rate is made smaller
 # in turn,
 #
 # $$\alpha_{\text{heavy}} = (1 - \beta)\,\alpha_{\text{average}}$$
 #
-# both walk *the same path*. Otherwise the heavy ball is ten times as fast. Let three balls walk two hundred steps:
+# both walk *the same path*. Otherwise each step of the heavy ball is ten times as large. Let three balls walk two hundred steps:
 #
 # %%
 def averaged(parameters, alpha, beta):
@@ -279,6 +285,7 @@ check("E09.2", momentum_step)
 #
 # | 行 | 文章 | 应当 |
 # |---|---|---|
+# | 000-T9 | “反向传播则用于…更新参数” | 同 001-T4：回传给出梯度，更新是优化器的事。 |
 # | 001-T4 | “通过反向传播算法来优化” | 回传只给梯度，`step()` 才更新。 |
 # | 001-T16 | 扫描时“更新卷积核的权重和偏置” | 前向、损失、回传、*一次*更新；每个批次一次。 |
 # | 001-T25 | “在损失函数下降方向进行更新” | 步子够小才对；在二次函数上是 $\alpha < 2/\lambda_{\max}$。 |
@@ -292,11 +299,12 @@ check("E09.2", momentum_step)
 #
 # 文献：Polyak（1964）；Pascanu 等（2013），梯度裁剪；Goh，*Why Momentum Really Works*，Distill（2017）。
 #
-# %% [markdown] key="document" lang="en" zh="e73eef41"
+# %% [markdown] key="document" lang="en" zh="b208f9fc"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
 # |---|---|---|
+# | 000-T9 | “反向传播则用于…更新参数” (backpropagation updates the parameters) | As 001-T4: walking back gives gradients, updating is the optimizer's work. |
 # | 001-T4 | “通过反向传播算法来优化” (optimize by backpropagation) | Walking back only gives gradients, `step()` updates. |
 # | 001-T16 | during the scan “更新卷积核的权重和偏置” (update the kernel) | Forward, loss, back, *one* update; once a batch. |
 # | 001-T25 | “在损失函数下降方向进行更新” (update in the direction of descent) | True if the step is small enough; on a quadratic, $\alpha < 2/\lambda_{\max}$. |

@@ -72,16 +72,16 @@ picture(curves(np.arange(9), {"L": valley(document[:, 0], document[:, 1])}, x_na
 # 上图是学习率，下图是窄谷里的损失：八步之内，从 $50.5$ 涨到 ${{valley(*document[-1]):.1e}}$。
 #
 # 这个公式有三处不对。它对*所有*参数是同一个数，与梯度毫无关系，所以不是自适应，而是**衰减**。它从 $1$ 开始，无论问题是什么；窄谷容许的
-# 步子不到 $0.02$。文章说 $\epsilon$ “是一个小值”：可是 $\epsilon$ 在这里是衰减的快慢，取小了就等于不衰减，一百步之后
-# $\alpha = {{rates[100]:.4f}}$。
+# 步子不到 $0.02$。文章说 $\epsilon$ “是一个小值”：可是 $\epsilon$ 在这里是衰减的快慢，取小了就等于不衰减。此刻
+# $\epsilon = {{epsilon:g}}$，一百步之后 $\alpha = {{rates[100]:.4f}}$；无论怎么拖，它都发散。
 #
-# %% [markdown] key="decay" lang="en" zh="5f6c3767"
+# %% [markdown] key="decay" lang="en" zh="d125d000"
 # Above is the rate, below the loss in the narrow valley: within eight steps it has grown from $50.5$ to ${{valley(*document[-1]):.1e}}$.
 #
 # Three things are wrong with the formula. It is one number for *all* parameters and knows nothing of the gradients, so it is not
 # adaptive but a **decay**. It starts at $1$, whatever the problem; the valley allows less than $0.02$. And the document says that
-# $\epsilon$ “是一个小值” (is a small value): but here $\epsilon$ is the speed of the decay, and a small one means no decay at all; after
-# a hundred steps $\alpha = {{rates[100]:.4f}}$.
+# $\epsilon$ “是一个小值” (is a small value): but here $\epsilon$ is the speed of the decay, and a small one means no decay at all. Now
+# $\epsilon = {{epsilon:g}}$, and after a hundred steps $\alpha = {{rates[100]:.4f}}$; wherever you drag it, the walk diverges.
 #
 # %% [markdown] key="history" lang="zh"
 # ## 看梯度的历史

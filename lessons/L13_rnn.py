@@ -7,7 +7,7 @@
 # documents.001 = "§3.2, §4.2, §6"
 # documents.002 = "§2"
 # documents.003 = "§3.2"
-# errata = ["000-T7", "000-T8", "001-T6", "001-T19", "001-T20", "001-F6", "001-F7", "001-F8", "001-F9", "001-C7", "001-C8", "001-C9", "001-C10", "001-B3", "002-T3", "003-T15", "003-T17"]
+# errata = ["000-T7", "000-T8", "000-T9", "001-T6", "001-T19", "001-T20", "001-T23", "001-F6", "001-F7", "001-F8", "001-F9", "001-C7", "001-C8", "001-C9", "001-C10", "001-B3", "002-T3", "003-T6", "003-T15", "003-T17"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 循环神经网络
@@ -100,11 +100,11 @@ difference = float(np.abs(sum(shares) - W_hh.grad.numpy()).max())
 
 
 # %% [markdown] key="shares" lang="zh"
-# 这三张就是三步各自的贡献，加起来与引擎算的 $\bar W_{hh}$ 相差不到 ${{difference:.0e}}$。离损失越远的一步，贡献通常越小：每往回走一步，梯度都要乘一次
+# 这三张就是三步各自的贡献，加起来与引擎算的 $\bar W_{hh}$ 只差 ${{difference:.0e}}$（舍入误差）。离损失越远的一步，贡献通常越小：每往回走一步，梯度都要乘一次
 # $W_{hh}^\top$ 和 $1 - h^2$。隔得远的事因此难学，这是 LSTM（L15）和 GRU（L16）的由来。
 #
-# %% [markdown] key="shares" lang="en" zh="61c85942"
-# These are the contributions of the three steps; their sum differs from the engine's $\bar W_{hh}$ by less than ${{difference:.0e}}$. The farther
+# %% [markdown] key="shares" lang="en" zh="03494aef"
+# These are the contributions of the three steps; their sum differs from the engine's $\bar W_{hh}$ by ${{difference:.0e}}$ (rounding). The farther
 # a step is from the loss, the smaller its contribution usually is: each step back multiplies the gradient by $W_{hh}^\top$ and by
 # $1 - h^2$. That is why what lies far back is hard to learn, and where LSTM (L15) and GRU (L16) come from.
 #
@@ -165,12 +165,13 @@ picture(bars({"p": surest}, 0.0, 1.0))
 
 
 # %% [markdown] key="learned" lang="zh"
-# 读 **{{text[:-1]}}**，它答 **{{guesses}}**，最后的损失是 ${{losses[-1]:.4f}}$。换成 `aabbcc`：同一个 a，第一次后面是 a，第二次后面是 b，没有记忆的网络
-# 一定会错一个，它却能答对。
+# 读 **{{text[:-1]}}**，它答 **{{guesses}}**，最后的损失是 ${{losses[-1]:.4f}}$；下面几根条，是它每一步给自己的答案的概率。
+# 在菜单里选 `aabbcc` 看看：同一个 a，第一次后面是 a，第二次后面是 b，没有记忆的网络一定会错一个，有记忆的两个都能答对。
 #
-# %% [markdown] key="learned" lang="en" zh="08519bce"
-# Reading **{{text[:-1]}}** it answers **{{guesses}}**; the loss at the end is ${{losses[-1]:.4f}}$. Change to `aabbcc`: the same a is followed by a
-# the first time and by b the second. A network without memory is bound to get one of them wrong; this one gets both right.
+# %% [markdown] key="learned" lang="en" zh="671741f4"
+# Reading **{{text[:-1]}}** it answers **{{guesses}}**; the loss at the end is ${{losses[-1]:.4f}}$, and the bars are the
+# probabilities it gives to its own answers, step by step. Choose `aabbcc` in the menu: the same a is followed by a the first time and by b
+# the second. A network without memory is bound to get one of them wrong; with a memory it can get both right.
 #
 # %% [markdown] key="write" lang="zh"
 # ## 练习 E13.1：前向
@@ -213,7 +214,9 @@ check("E13.2", through_time)
 # |---|---|---|
 # | 000-T7 | “能够记忆并利用之前的信息” | 通过 $h_t$；实际上梯度消失限制了它。 |
 # | 000-T8 | “循环运算用于将输入数据…展开成一系列的输入-输出对” | 循环是 $(h_{t-1}, x_t) \mapsto h_t$；展开是沿时间复制单元，权重共用。 |
+# | 000-T9 | “反向传播则用于…更新参数” | 随时间的反向传播也只算梯度；更新是 `step()`。 |
 # | 001-T6 | “递归神经网络（Recurrent Neural Networks，RNN）” | Recurrent 是“循环”；递归的是沿着树算的网络。 |
+# | 001-T23 | 循环层和全连接层“分别用于处理序列数据的特征和降维” | 全连接层把状态变成分数，不一定降维：上面是八格变三个分数。 |
 # | 001-F6 | $h_{t} = \tanh(W_{hh} h_{t-1} + W_{xh} x_{t} + b_{h})$ | 对；$h_0$ 要给定。 |
 # | 001-F7 | $o_{t} = W_{ho} h_{t} + b_{o}$ | 对；它叫分数，不是“状态”。 |
 # | 001-F8 | $y_{t} = \text{softmax}(o_{t})$ | 对，作用在整个向量上。 |
@@ -226,17 +229,20 @@ check("E13.2", through_time)
 # | 001-C10 | `get_gradients(loss, [rnn_cell.trainable_weights])` | `backward()` 与 `step()`；上面的损失降到了 ${{losses[-1]:.4f}}$。 |
 # | 001-B3 | Graves (2012)，“Journal of Machine Learning Research” | 是 Springer 的一本书（Studies in Computational Intelligence 385）。 |
 # | 002-T3 | “循环神经网络（RNN）和递归神经网络（RNN）” | 两样东西；这里只讲循环的。 |
+# | 003-T6 | “通过递归操作学习序列中的长距离依赖关系” | 普通循环网络恰恰学不好长距离：梯度消失或爆炸（L15）。 |
 # | 003-T15 | “状态通过门控机制…控制输入和输出” | 普通的没有门；有门的是 LSTM 和 GRU。 |
 # | 003-T17 | 损失与 CNN“类似” | 对，只是还要在时间上相加或平均。 |
 #
-# %% [markdown] key="document" lang="en" zh="fb8895f2"
+# %% [markdown] key="document" lang="en" zh="bf5d5cb4"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
 # |---|---|---|
 # | 000-T7 | “能够记忆并利用之前的信息” (remembers and uses what came before) | Through $h_t$; in practice vanishing gradients limit it. |
 # | 000-T8 | “循环运算用于将输入数据…展开成一系列的输入-输出对” (the recurrence unrolls the input into input–output pairs) | The recurrence is $(h_{t-1}, x_t) \mapsto h_t$; unrolling copies the cell along time, with shared weights. |
+# | 000-T9 | “反向传播则用于…更新参数” (backpropagation updates the parameters) | Backpropagation through time only computes gradients as well; `step()` updates. |
 # | 001-T6 | “递归神经网络（Recurrent Neural Networks，RNN）” | Recurrent is 循环; a recursive network computes along a tree. |
+# | 001-T23 | recurrent and dense layers, “分别用于处理序列数据的特征和降维” (for features and for reduction) | The dense layer makes scores of states and need not reduce anything: above, eight cells became three scores. |
 # | 001-F6 | $h_{t} = \tanh(W_{hh} h_{t-1} + W_{xh} x_{t} + b_{h})$ | Right; $h_0$ has to be given. |
 # | 001-F7 | $o_{t} = W_{ho} h_{t} + b_{o}$ | Right; these are scores and not a “state”. |
 # | 001-F8 | $y_{t} = \text{softmax}(o_{t})$ | Right, of the whole vector. |
@@ -249,5 +255,6 @@ check("E13.2", through_time)
 # | 001-C10 | `get_gradients(loss, [rnn_cell.trainable_weights])` | `backward()` and `step()`; above the loss fell to ${{losses[-1]:.4f}}$. |
 # | 001-B3 | Graves (2012), “Journal of Machine Learning Research” | It is a book by Springer (Studies in Computational Intelligence 385). |
 # | 002-T3 | “循环神经网络（RNN）和递归神经网络（RNN）” (recurrent and recursive, one abbreviation) | Two different things; this is about the recurrent one. |
+# | 003-T6 | “通过递归操作学习序列中的长距离依赖关系” (learns long-distance dependencies) | Long distances are what a plain recurrent network does not learn well: gradients vanish or explode (L15). |
 # | 003-T15 | “状态通过门控机制…控制输入和输出” (gates control input and output) | The plain one has no gates; LSTM and GRU have. |
 # | 003-T17 | the loss is “类似” (similar) to a CNN's | Right, but also added or averaged over time. |

@@ -13,9 +13,9 @@
 # # 长短时记忆
 #
 # 普通循环网络（L13）的状态每一步都要乘一次矩阵、过一次 $\tanh$。往回传的梯度也是：乘三十次零点九，只剩 ${{0.9**30:.3f}}$；乘三十次一点一，
-# 就成了 ${{1.1**30:.0f}}$。三十步以前的事，学不到。
+# 就成了 ${{1.1**30:.0f}}$。三十步以前的事，几乎学不到。
 #
-# **LSTM**（Hochreiter、Schmidhuber，1997）另开一条路：一个记忆 $c_t$，从一步到下一步只做*相乘和相加*，不过矩阵：
+# **LSTM**（Hochreiter、Schmidhuber，1997；遗忘门是 Gers 等人 2000 年加上的）另开一条路：一个记忆 $c_t$，从一步到下一步只做*相乘和相加*，不过矩阵：
 #
 # $$c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)$$
 #
@@ -27,14 +27,14 @@
 # - **输入门** $i_t$：新内容 $g_t$ 写几分。
 # - **输出门** $o_t$：记忆给外面看几分。
 #
-# %% [markdown] key="start" lang="en" zh="b6b6930d"
+# %% [markdown] key="start" lang="en" zh="3ce860a5"
 # # Long short-term memory
 #
 # The state of a plain recurrent network (L13) is multiplied by a matrix and squeezed by a $\tanh$ at every step. So is the gradient on
 # its way back: thirty times nine tenths leaves ${{0.9**30:.3f}}$, thirty times eleven tenths makes ${{1.1**30:.0f}}$. What happened
-# thirty steps ago cannot be learned.
+# thirty steps ago can hardly be learned.
 #
-# The **LSTM** (Hochreiter, Schmidhuber, 1997) opens another road: a memory $c_t$ that goes from step to step by *a product and a sum*,
+# The **LSTM** (Hochreiter, Schmidhuber, 1997; the forget gate is of Gers et al., 2000) opens another road: a memory $c_t$ that goes from step to step by *a product and a sum*,
 # without a matrix:
 #
 # $$c_t = f_t \odot c_{t-1} + i_t \odot g_t, \qquad h_t = o_t \odot \tanh(c_t)$$
@@ -149,14 +149,13 @@ far = {r"\text{RNN}": plain_reach, r"\text{LSTM},\,0": closed_reach, r"\text{LST
 picture(curves(np.arange(T), far, x_name="k", log="y"))
 
 # %% [markdown] key="reach" lang="zh"
-# 纵轴是对数。三十步以前，普通网络的梯度只剩 ${{plain_reach[-1]:.0e}}$，遗忘门关得半掩的 LSTM 也好不到哪里去（${{closed_reach[-1]:.0e}}$）；
-# 门开着的，是最后一步的 ${{open_reach[-1]:.2f}}$ 倍。不是 LSTM 三个字母有什么魔力，是门。
+# 纵轴是对数。三十步以前，普通网络的梯度只剩 ${{plain_reach[-1]:.0e}}$；遗忘门半掩的 LSTM 剩 ${{closed_reach[-1]:.0e}}$，一样太小；
+# 门开着的，是最后一步的 ${{open_reach[-1]:.2f}}$ 倍。不是 LSTM 四个字母有什么魔力，是门。
 #
-# %% [markdown] key="reach" lang="en" zh="cc77d663"
+# %% [markdown] key="reach" lang="en" zh="b4ad393b"
 # The axis upwards is logarithmic. Thirty steps back the plain network has ${{plain_reach[-1]:.0e}}$ of its gradient left, and an LSTM with
-# a half-closed forget gate is hardly better (${{closed_reach[-1]:.0e}}$); with open gates it is
-# ${{open_reach[-1]:.2f}}$ times that of the last step. There
-# is no magic in four letters; it is the gate.
+# a half-closed forget gate has ${{closed_reach[-1]:.0e}}$, which is too little as well; with open gates it is
+# ${{open_reach[-1]:.2f}}$ times that of the last step. There is no magic in four letters; it is the gate.
 #
 # %% [markdown] key="bit" lang="zh"
 # ## 带着一个比特走

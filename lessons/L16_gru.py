@@ -4,7 +4,7 @@
 # aim.zh = "用手算得动的两个数走完 GRU 的一步，看文章 004 的公式关门时丢掉了什么。"
 # aim.en = "Walk through one step of a GRU with numbers small enough for paper, and see what the formula of document 004 loses when a gate closes."
 # documents.004 = "§2.1, §3.2–3.3, §6.2"
-# errata = ["004-T1", "004-T7", "004-T11", "004-T13", "004-T15", "004-T16", "004-F1", "004-F2", "004-F3", "004-F4"]
+# errata = ["003-T15", "003-B5", "004-T1", "004-T6", "004-T7", "004-T10", "004-T11", "004-T13", "004-T14", "004-T15", "004-T16", "004-T18", "004-F1", "004-F2", "004-F3", "004-F4", "004-F5", "004-C1"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 门控循环单元
@@ -80,14 +80,14 @@ show(W_r.grad, r"\partial L/\partial W_r")
 
 
 # %% [markdown] key="gates" lang="zh"
-# 更新门 $z = {{z:.4f}}$：两格都换掉一半多一点。重置门 $r = {{r:.4f}}$：旧记忆的第一格只看 ${{100 * r[0]:.0f}}$ 分（满分一百），
-# 第二格看 ${{100 * r[1]:.0f}}$ 分。候选状态 $\tilde h = {{candidate:.4f}}$ 与旧记忆按 $z$ 调和，得到 $h_t = {{h_t:.4f}}$。
+# 更新门 $z = {{z:.4f}}$：第一格换掉 ${{100 * z[0]:.0f}}\%$，第二格换掉 ${{100 * z[1]:.0f}}\%$。重置门 $r = {{r:.4f}}$：算新内容时，旧记忆的
+# 第一格看 ${{100 * r[0]:.0f}}\%$，第二格看 ${{100 * r[1]:.0f}}\%$。候选状态 $\tilde h = {{candidate:.4f}}$ 与旧记忆按 $z$ 调和，得到 $h_t = {{h_t:.4f}}$。
 #
 # 注意最后一行：$h_t$ 是新旧两个数的*加权平均*。$z$ 是零，旧的原封不动，梯度也原封不动地流回去。这就是门的全部意义。
 #
-# %% [markdown] key="gates" lang="en" zh="8f8c0e58"
-# The update gate is $z = {{z:.4f}}$: a little more than half of each cell is replaced. The reset gate is $r = {{r:.4f}}$: of the
-# old memory's first cell ${{100 * r[0]:.0f}}$ parts in a hundred are looked at, of the second ${{100 * r[1]:.0f}}$. The candidate
+# %% [markdown] key="gates" lang="en" zh="074da970"
+# The update gate is $z = {{z:.4f}}$: ${{100 * z[0]:.0f}}\%$ of the first cell is replaced, ${{100 * z[1]:.0f}}\%$ of the second. The reset gate
+# is $r = {{r:.4f}}$: for the new content, ${{100 * r[0]:.0f}}\%$ of the old memory's first cell is looked at, ${{100 * r[1]:.0f}}\%$ of the second. The candidate
 # $\tilde h = {{candidate:.4f}}$ is mixed with the old memory in the proportion $z$, and the result is $h_t = {{h_t:.4f}}$.
 #
 # Look at the last line again: $h_t$ is a *weighted mean* of old and new. If $z$ is zero the old passes untouched, and so does
@@ -175,13 +175,13 @@ picture(bars({r"\tilde h_{before}": survives, r"\tilde h_{004}": erased}, -1.0, 
 # %% [markdown] key="memory" lang="zh"
 # ## 门怎样记住一件事
 #
-# 给一个单元敲一下（$x_1 = 1$），此后一片安静（$x_t = 0$），看记忆 $h_t$ 怎样消退。更新门的偏置 $b_z$ 越负，$z$ 越小，
+# 设一个单元的记忆此刻是 $h_0 = 1$，候选状态是 $\tanh(h/2)$，此后一片安静（$x_t = 0$），看记忆 $h_t$ 怎样消退。更新门的偏置 $b_z$ 越负，$z$ 越小，
 # 记忆每一步只换掉 $z$ 这么多：
 #
-# %% [markdown] key="memory" lang="en" zh="88e83004"
+# %% [markdown] key="memory" lang="en" zh="47316ca6"
 # ## How a gate remembers
 #
-# Strike a unit once ($x_1 = 1$), then leave it in silence ($x_t = 0$), and watch the memory $h_t$ fade. The more negative the bias
+# Let the memory of one unit be $h_0 = 1$ and its candidate $\tanh(h/2)$, then leave it in silence ($x_t = 0$), and watch the memory $h_t$ fade. The more negative the bias
 # $b_z$ of the update gate, the smaller is $z$, and of the memory only a share $z$ is replaced at every step:
 #
 # %%
@@ -279,8 +279,14 @@ check("E16.3", count)
 # %% [markdown] key="document" lang="zh"
 # ## 文章怎么说，应当怎么说
 #
-# | 行 | 文章 004 | 应当 |
+# | 行 | 文章 | 应当 |
 # |---|---|---|
+# | 003-T15 | 循环网络的“状态通过门控机制…控制输入和输出” | 普通的没有门；有门的是 LSTM 和 GRU。 |
+# | 003-B5 | Cho 等（2014），arXiv:1406.1078 | 编号对，少了 Bougares 和 Schwenk 两位作者。 |
+# | 004-T6 | “能够捕捉人脸图像中的长距离依赖关系” | 照片没有先后，把行当作序列是人为的；值不值得，要和卷积网络一起量（L21）。 |
+# | 004-T10 | “使用门机制…来控制信息的流动” | 对：更新门接近零时 $h_t\approx h_{t-1}$，过去原样通过。 |
+# | 004-T14 | 重置门用于“候选状态计算” | 文字对，公式见 004-F3。 |
+# | 004-T18 | “效果不如LSTM网络” | 各家结果不一（L15）。 |
 # | 004-F1 | $z_t=\sigma(W_z\cdot[h_{t-1},x_t]+b_z)$ | 对；$[\cdot,\cdot]$ 是拼接。 |
 # | 004-F2 | 重置门记作 $u_t$ | 公式对，字母不好：$u$ 容易读成 update。通常记作 $r_t$。 |
 # | 004-F3 | $\tilde h_t = \tanh(W_h\cdot[h_{t-1},x_t]\cdot u_t+b_h)$ | 错：门只乘旧记忆，$\tilde h_t=\tanh(W_h[r_t\odot h_{t-1},x_t]+b_h)$。上面的例子里文章得 ${{states["004"]:.4f}}$，应为 ${{states["before"]:.4f}}$。 |
@@ -291,14 +297,22 @@ check("E16.3", count)
 # | 004-T16 | 第五步“输出计算” | GRU 的输出*就是* $h_t$，没有另外的公式。 |
 # | 004-T7 | GRU“能够减少过拟合的问题” | 没有根据。它比 LSTM 少四分之一的参数（三块对四块），但门不是正则化；文章自己另加了 Dropout。 |
 # | 004-T1 | GRU 在人脸识别中“被广泛应用” | 没有根据。GRU 是为机器翻译提出的；人脸系统的主流是卷积网络（L21）。 |
+# | 004-F5 | 公式里写 `tanh`，波浪号盖住整个 $h_t$ | 排版：函数名用正体 $\tanh$，波浪号只在字母上，$\tilde h_t$。 |
+# | 004-C1 | `GRU(128, input_shape=(64, 64, 3), …)` | GRU 要 $(N, T, D)$，照片多一根轴，于是报错；读成 $64$ 行、每行 $192$ 个数就能运行。 |
 #
 # 文献：Cho 等，EMNLP 2014，arXiv:1406.1078；Chung 等，arXiv:1412.3555。
 #
-# %% [markdown] key="document" lang="en" zh="fd4be49a"
-# ## What the document says, and what is right
+# %% [markdown] key="document" lang="en" zh="0a8387a6"
+# ## What the documents say, and what is right
 #
-# | row | document 004 | right |
+# | row | document | right |
 # |---|---|---|
+# | 003-T15 | a recurrent network's “状态通过门控机制…控制输入和输出” (gates control input and output) | The plain one has none; LSTM and GRU have. |
+# | 003-B5 | Cho et al. (2014), arXiv:1406.1078 | The number is right; the authors Bougares and Schwenk are missing. |
+# | 004-T6 | “能够捕捉人脸图像中的长距离依赖关系” (captures long-distance dependencies in faces) | A photograph has no before and after; rows as a sequence are imposed, and whether it pays is measured beside a convolutional network (L21). |
+# | 004-T10 | “使用门机制…来控制信息的流动” (gates control the flow of information) | Right: with the update gate near zero $h_t\approx h_{t-1}$, and the past passes as it is. |
+# | 004-T14 | the reset gate is for “候选状态计算” (computing the candidate) | Right in words; for the formula see 004-F3. |
+# | 004-T18 | “效果不如LSTM网络” (does worse than an LSTM) | Results differ (L15). |
 # | 004-F1 | $z_t=\sigma(W_z\cdot[h_{t-1},x_t]+b_z)$ | Right; $[\cdot,\cdot]$ joins two vectors. |
 # | 004-F2 | calls the reset gate $u_t$ | The formula is right, the letter is not happy: $u$ reads like update. The usual one is $r_t$. |
 # | 004-F3 | $\tilde h_t = \tanh(W_h\cdot[h_{t-1},x_t]\cdot u_t+b_h)$ | Wrong: the gate multiplies the old memory only, $\tilde h_t=\tanh(W_h[r_t\odot h_{t-1},x_t]+b_h)$. In the example above the document gets ${{states["004"]:.4f}}$ instead of ${{states["before"]:.4f}}$. |
@@ -309,5 +323,7 @@ check("E16.3", count)
 # | 004-T16 | a fifth step, “输出计算” (computing the output) | The output of a GRU *is* $h_t$; there is no other formula. |
 # | 004-T7 | a GRU “能够减少过拟合的问题” (can reduce overfitting) | Unsupported. It has a quarter fewer parameters than an LSTM (three blocks instead of four), but gates are no regularizer; the document itself adds Dropout. |
 # | 004-T1 | GRUs are “被广泛应用” (widely used) in face recognition | Unsupported. The GRU was made for machine translation; face systems are mostly convolutional (L21). |
+# | 004-F5 | writes `tanh`, with the tilde over all of $h_t$ | Typography: the function is upright, $\tanh$, and the tilde on the letter alone, $\tilde h_t$. |
+# | 004-C1 | `GRU(128, input_shape=(64, 64, 3), …)` | A GRU takes $(N, T, D)$ and a picture has one axis more, so it raises; read as $64$ rows of $192$ numbers it runs. |
 #
 # Sources: Cho et al., EMNLP 2014, arXiv:1406.1078; Chung et al., arXiv:1412.3555.

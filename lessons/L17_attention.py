@@ -6,7 +6,7 @@
 # documents.001 = "§6.2"
 # documents.003 = "§2.3, §3.3, §4.4, §6, §8"
 # documents.004 = "§1.1"
-# errata = ["001-B9", "003-T7", "003-T18", "003-T19", "003-T20", "003-T21", "003-T22", "003-T23", "003-T26", "003-C5a", "003-B3", "003-B6", "004-T5"]
+# errata = ["001-B8", "001-B9", "003-T7", "003-T18", "003-T19", "003-T20", "003-T21", "003-T22", "003-T23", "003-T26", "003-C5a", "003-B3", "003-B6", "004-T5"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 自注意力与位置编码
@@ -76,16 +76,16 @@ picture(beside(heat(A, "A"), heat(Y, "Y")))
 # 第一个词的查询是 $(1, 0)$，与三个键的内积是 $1, 0, 1$，于是注意力 ${{A[0]:.4f}}$：第一、第三个词各得一样多。它的输出是
 # $A$ 的第一行乘 $V$，也就是三个值的加权平均，${{Y[0]:.4f}}$。**输出是值的平均，不是输入与权重逐个相乘**：那样连形状都不对。
 #
-# 每一行加起来是 ${{A.sum(1):.0f}}$。拖动 $\tau$ 看两个极端：$\tau = 0$ 时每行都是平均；$\tau$ 很大时每行只剩最大的分数，像 argmax，只是处处
-# 可导。
+# 每一行加起来是 ${{A.sum(1):.0f}}$。拖动 $\tau$ 看两个极端：$\tau = 0$ 时每行都是平均；$\tau$ 很大时每行只剩最大的分数（并列的平分），像 argmax，只是
+# 处处可导。
 #
-# %% [markdown] key="read" lang="en" zh="734a0c29"
+# %% [markdown] key="read" lang="en" zh="09f53bd8"
 # The query of the first token is $(1, 0)$ and its inner products with the keys are $1, 0, 1$, so its attention is ${{A[0]:.4f}}$: the first
 # and third token get equal shares. Its output is the first row of $A$ times $V$, a weighted mean of the three values, ${{Y[0]:.4f}}$. **The
 # output is a mean of values, not an element-wise product of input and weights**: not even the shapes would fit.
 #
 # Each row adds up to ${{A.sum(1):.0f}}$. Drag $\tau$ to both extremes: at $\tau = 0$ each row is a plain mean; with a large $\tau$ only the
-# largest score of a row is left, like an argmax, but one that can be differentiated everywhere.
+# largest score of a row is left (equal ones share), like an argmax, but one that can be differentiated everywhere.
 #
 # %%
 gradcheck(F.scaled_dot_product_attention, Q, K, V, name="Y", names="Q K V")
@@ -113,17 +113,17 @@ picture(bars({r"a_{003}": document, "a": over_positions}, 0.0, 1.0))
 #
 # ## 为什么除以 $\sqrt{d}$
 #
-# $q$ 和 $k$ 的每个数若是均值为零、方差为一的随机数，内积是 $d$ 个这样的乘积之和，方差是 $d$。分数一大，softmax 就只看一个，别的梯度都是零。
+# $q$ 和 $k$ 的每个数若是均值为零、方差为一的随机数，内积是 $d$ 个这样的乘积之和，方差是 $d$。分数一大，softmax 就只看一个，梯度几乎都是零。
 # 除以 $\sqrt{d}$ 把标准差拉回一。
 #
-# %% [markdown] key="ones" lang="en" zh="14b1d5fd"
+# %% [markdown] key="ones" lang="en" zh="1ee67e34"
 # The upper three are always ${{document[:, 0]:.0f}}$, whatever the weights learn, and their gradient is always zero. Along the *positions* the
 # weights add up: ${{over_positions[:, 0]:.4f}}$.
 #
 # ## Why divide by $\sqrt{d}$
 #
 # If the numbers in $q$ and $k$ are random with mean zero and variance one, their inner product is a sum of $d$ such products, with variance
-# $d$. With large scores softmax looks at one token only, and all other gradients are zero. Dividing by $\sqrt{d}$ brings the standard
+# $d$. With large scores softmax looks at one token only, and its gradients are nearly all zero. Dividing by $\sqrt{d}$ brings the standard
 # deviation back to one.
 #
 # %%
@@ -228,6 +228,7 @@ check("E17.2", encode)
 #
 # | 行 | 文章 | 应当 |
 # |---|---|---|
+# | 001-B8 | Xie 等，“Relation Networks for Multi-Instance Learning” | 查无此文，不宜引用。 |
 # | 001-B9 | Vaswani 等，“Attention is All You Need” | 对。 |
 # | 003-T7 | “关注输入序列中的不同位置” | 对。 |
 # | 003-T18 | “通过软阈值函数（如Softmax函数）计算” | 软阈值是另一个函数，$\mathrm{sign}(x)\max(\lvert x\rvert-\lambda, 0)$；softmax 没有阈值。 |
@@ -242,11 +243,12 @@ check("E17.2", encode)
 # | 003-B6 | “Show and Tell … (pp. 3431-3440)” | Vinyals、Toshev、Bengio、Erhan，CVPR 2015，第 3156–3164 页。 |
 # | 004-T5 | “如ViT、DIN等” | DIN 是广告点击的预测，与人脸无关；人脸的例子是 Face Transformer（Zhong、Deng，2021）。 |
 #
-# %% [markdown] key="document" lang="en" zh="9a47281f"
+# %% [markdown] key="document" lang="en" zh="3c4690d0"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
 # |---|---|---|
+# | 001-B8 | Xie et al., “Relation Networks for Multi-Instance Learning” | No such work could be found; better not cited. |
 # | 001-B9 | Vaswani et al., “Attention is All You Need” | Right. |
 # | 003-T7 | “关注输入序列中的不同位置” (attends to different positions) | Right. |
 # | 003-T18 | “通过软阈值函数（如Softmax函数）计算” (by a soft threshold such as softmax) | Soft thresholding is another function, $\mathrm{sign}(x)\max(\lvert x\rvert-\lambda, 0)$; softmax has no threshold. |

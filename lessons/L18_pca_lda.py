@@ -72,6 +72,8 @@ values, vectors = eigh(dl.tensor(S))
 w_pca = vectors.numpy()[:, 1] * np.sign(vectors.numpy()[:, 1].sum())
 w_lda = np.linalg.solve(S_W, means[0] - means[1])
 w_lda = w_lda / np.linalg.norm(w_lda)
+gap = means[0] - means[1]
+apart = {k: abs(gap @ w) / np.sqrt(w @ S_W @ w / 6) for k, w in {"PCA": w_pca, "LDA": w_lda}.items()}
 
 ends = np.array([[-2.0], [2.0]])
 directions = {r"w_{\text{PCA}}": ends * w_pca, r"w_{\text{LDA}}": ends * w_lda}
@@ -91,17 +93,15 @@ picture(
 )
 
 # %% [markdown] key="read" lang="zh"
-# 协方差矩阵的特征值是 ${{values:.4f}}$：大的那个就是沿 PCA 方向散开的方差。下面两幅是八个点的影子：左边投影到 PCA 的方向，右边投影到 LDA 的。
-# PCA 的影子里，两类的平均值相距 ${{abs(means[0] @ w_pca - means[1] @ w_pca):.2f}}$；LDA 的影子里相距 ${{abs(means[0] @ w_lda - means[1] @ w_lda):.2f}}$，而同类
-# 挤在一起。
+# 协方差矩阵的特征值是 ${{values:.4f}}$：大的那个就是沿 PCA 方向散开的方差。最后两幅是八个点的影子：左边投影到 PCA 的方向，右边投影到 LDA 的。
+# 拿同类散开的标准差当尺子：PCA 的影子里，两类的平均值相距 ${{apart["PCA"]:.1f}}$ 尺，LDA 的影子里相距 ${{apart["LDA"]:.1f}}$ 尺。
 #
 # **PCA 不看标签**：它只管散得开，散开的若是光线而不是人，它也照样留下。LDA 看标签。$\varphi = 0°$ 时两者走到一起。
 #
-# %% [markdown] key="read" lang="en" zh="061476e9"
-# The eigenvalues of the covariance matrix are ${{values:.4f}}$; the larger is the variance along the direction of PCA. The two pictures below
-# are the shadows of the eight points, on the left in the direction of PCA, on the right of LDA. In the shadow of PCA the means of the
-# classes are ${{abs(means[0] @ w_pca - means[1] @ w_pca):.2f}}$ apart; in that of LDA ${{abs(means[0] @ w_lda - means[1] @ w_lda):.2f}}$, with each
-# class huddled together.
+# %% [markdown] key="read" lang="en" zh="c3b8d09c"
+# The eigenvalues of the covariance matrix are ${{values:.4f}}$; the larger is the variance along the direction of PCA. The last two
+# pictures are the shadows of the eight points, on the left in the direction of PCA, on the right of LDA. Measured by the standard deviation
+# within a class, the means of the classes are ${{apart["PCA"]:.1f}}$ apart in the shadow of PCA and ${{apart["LDA"]:.1f}}$ in that of LDA.
 #
 # **PCA does not look at labels**: it cares for spread alone, and if what spreads is the light and not the person, it keeps that. LDA looks
 # at labels. At $\varphi = 0°$ both meet.
@@ -185,18 +185,18 @@ picture(
 picture(beside(image(pixels[0].reshape(28, 23), "x"), image(rebuilt[0].reshape(28, 23), r"\hat x")))
 
 # %% [markdown] key="eigen" lang="zh"
-# 上排是平均脸和头两张**特征脸**：第一张往往是光线，因为光线让像素变得最多。下排是第一张照片和只用 $q = {{q}}$ 个数重建的样子，四十张照片的方差
-# 留下了 ${{100 * kept:.0f}}\%$。拖动 $q$。窍门没有骗人：两边的特征值相对相差不到 ${{max(trick, 1e-15):.0e}}$。
+# 上排是平均脸和头两张**特征脸**：第一张往往是光线，因为光线让像素变得最多。下排是第一张照片和由长度为 $q = {{q}}$ 的编码重建的样子，四十张照片的方差
+# 留下了 ${{100 * kept:.0f}}\%$。拖动 $q$。窍门没有骗人：两边的特征值相对相差不到 ${{2 * max(trick, 1e-15):.0e}}$。
 #
 # ## 费舍尔脸
 #
 # 八个人，LDA 最多给出七个方向（类数减一）。照片少于像素，$S_W$ 求不了逆，所以先用 PCA 降到二十维，再做 LDA。每人四张用来学，一张用来考，
 # 考的办法是找最近的：
 #
-# %% [markdown] key="eigen" lang="en" zh="2f6ee05a"
-# Above are the mean face and the first two **eigenfaces**; the first is often the light, because light changes pixels most. Below are the
-# first photograph and what $q = {{q}}$ numbers rebuild of it; of the variance of the forty photographs ${{100 * kept:.0f}}\%$ is kept. Drag $q$.
-# The trick is honest: relative to the largest, the eigenvalues differ by less than ${{max(trick, 1e-15):.0e}}$.
+# %% [markdown] key="eigen" lang="en" zh="ee66818d"
+# The upper row shows the mean face and the first two **eigenfaces**; the first is often the light, because light changes pixels most. The
+# lower row shows the first photograph and what is rebuilt of it from a code of length $q = {{q}}$; of the variance of the forty photographs ${{100 * kept:.0f}}\%$ is kept. Drag $q$.
+# The trick is honest: relative to the largest, the eigenvalues differ by less than ${{2 * max(trick, 1e-15):.0e}}$.
 #
 # ## Fisherfaces
 #

@@ -8,7 +8,7 @@
 # documents.002 = "§2, §4–6"
 # documents.003 = "§1, §6–7"
 # documents.004 = "§1, §3.1, §4.1"
-# errata = ["000-T2", "000-T3", "000-T4", "001-T2", "001-T8", "001-T12", "001-C1b", "002-T2", "002-T10", "002-T11", "002-C1a", "002-C1f", "003-T3", "003-T25", "003-T27", "004-T3", "004-T4", "004-T6", "004-T8", "004-T12", "004-T17", "004-C1a"]
+# errata = ["000-T2", "000-T3", "000-T4", "001-T2", "001-T8", "001-T12", "001-T21", "001-C1b", "002-T1", "002-T2", "002-T9", "002-T10", "002-T11", "002-C1a", "002-C1f", "003-T3", "003-T24", "003-T25", "003-T27", "004-T3", "004-T4", "004-T6", "004-T8", "004-T12", "004-T17", "004-C1a"]
 # ///
 # %% [markdown] key="start" lang="zh"
 # # 人脸识别全流程
@@ -186,13 +186,13 @@ methods = {
 # %% [markdown] key="measure" lang="zh"
 # ## 量
 #
-# 一个协议，三个数。**辨识错误**：考题里最像的那张学习照片不是本人的比例。**等错误率**（EER）：陌生人两两比较，把阈值移到“把两个人当成一个”
+# 一个协议，两个数。**辨识错误**：考题里最像的那张学习照片不是本人的比例。**等错误率**（EER）：陌生人两两比较，把阈值移到“把两个人当成一个”
 # 和“把一个人当成两个”同样多的地方，那里的错误率。**陌生人是关键**：训练见过的人认得好，不说明什么。
 #
-# %% [markdown] key="measure" lang="en" zh="fd5d38af"
+# %% [markdown] key="measure" lang="en" zh="abde7f52"
 # ## Measure
 #
-# One protocol, three numbers. **Identification error**: how often the most similar learning photograph is of somebody else. **Equal error
+# One protocol, two numbers. **Identification error**: how often the most similar learning photograph is of somebody else. **Equal error
 # rate** (EER): compare strangers in pairs, move the threshold to where “took two people for one” and “took one for two” are equally
 # frequent, and read the error there. **Strangers are what counts**: recognizing well whom training has seen says little.
 #
@@ -222,8 +222,8 @@ table = {name: (identification_error(f), equal_error(*pairs(f))) for name, f in 
 
 # %% tags=["figure"]
 names = [rf"\text{{{name}}}" for name in table]
-picture(bars({name: 100 * row[0] for name, row in zip(names, table.values())}, 0.0, 60.0))
-picture(bars({name: 100 * row[1] for name, row in zip(names, table.values())}, 0.0, 60.0))
+picture(bars({name: 100 * row[0] for name, row in zip(names, table.values())}, 0.0, 60.0, digits=1))
+picture(bars({name: 100 * row[1] for name, row in zip(names, table.values())}, 0.0, 60.0, digits=1))
 
 # %% [markdown] key="table" lang="zh"
 # 上图是熟人的辨识错误（百分数），下图是陌生人的等错误率。
@@ -309,16 +309,17 @@ lines = {
 picture(curves(cuts, lines, x_name=r"\theta", limits=(0.0, 1.05), mark=threshold))
 
 # %% [markdown] key="tradeoff" lang="zh"
-# 阈值取 ${{threshold:.2f}}$ 时，熟人被拒或认错的占 ${{100 * refused:.0f}}\%$，陌生人被当成熟人的占 ${{100 * admitted:.0f}}\%$。**没有哪个阈值让两者都是零**：
+# 阈值取 ${{threshold:.2f}}$ 时，熟人被拒或认错的占 ${{100 * refused:.0f}}\%$，陌生人被当成熟人的占 ${{100 * admitted:.0f}}\%$；图上前者叫 FNIR，
+# 后者叫 FPIR。**没有哪个阈值让两者都是零**：
 # 要选的是哪种错更贵。`fr.calibrate(images, labels, far=0.01)` 就是按后一个比例去定阈值。
 #
 # ## 遮住
 #
 # 文章 004 说 GRU “能够处理不完整的人脸图像”。量一量：把考卷的下半张涂黑，或者把光调暗，学习照片不变。
 #
-# %% [markdown] key="tradeoff" lang="en" zh="21c4c705"
+# %% [markdown] key="tradeoff" lang="en" zh="a07ddeb5"
 # At the threshold ${{threshold:.2f}}$, ${{100 * refused:.0f}}\%$ of the acquaintances are refused or misnamed, and ${{100 * admitted:.0f}}\%$ of the
-# strangers are taken for one. **No threshold makes both zero**: the choice is which mistake costs more. `fr.calibrate(images, labels, far=0.01)`
+# strangers are taken for one; in the picture these are FNIR and FPIR. **No threshold makes both zero**: the choice is which mistake costs more. `fr.calibrate(images, labels, far=0.01)`
 # sets the threshold by the latter.
 #
 # ## Hide it
@@ -334,19 +335,19 @@ hidden = {kind: {name: identification_error(f, x) for name, f in methods.items()
 
 # %% tags=["figure"]
 picture(beside(*[image(x[0], kind, low=0, high=255) for kind, x in (("x", pixels[exam]), *damaged.items())]))
-picture(bars({rf"\text{{{name}}}": 100 * error for name, error in hidden["black"].items()}, 0.0, 100.0))
+picture(bars({rf"\text{{{name}}}": 100 * error for name, error in hidden["black"].items()}, 0.0, 100.0, digits=1))
 
 
 # %% [markdown] key="hidden" lang="zh"
 # 下半张涂黑：CNN 错 ${{100 * hidden["black"]["CNN"]:.0f}}\%$，GRU 错 ${{100 * hidden["black"]["GRU"]:.0f}}\%$，而原图上分别是
 # ${{100 * table["CNN"][0]:.0f}}\%$ 和 ${{100 * table["GRU"][0]:.0f}}\%$。GRU 并没有什么专门对付遮挡的零件。要不怕遮挡，训练时就得遮给它看。
-# 调暗：CNN 错 ${{100 * hidden["dark"]["CNN"]:.0f}}\%$，因为每张图都先化成了均值零、方差一。
+# 调暗：CNN 错 ${{100 * hidden["dark"]["CNN"]:.0f}}\%$。每张图都先化成均值零、方差一，均匀地变暗几乎不改变网络看到的数。
 #
-# %% [markdown] key="hidden" lang="en" zh="bf98c6ef"
+# %% [markdown] key="hidden" lang="en" zh="4459a486"
 # With the lower half black the CNN gets ${{100 * hidden["black"]["CNN"]:.0f}}\%$ wrong and the GRU ${{100 * hidden["black"]["GRU"]:.0f}}\%$, against
 # ${{100 * table["CNN"][0]:.0f}}\%$ and ${{100 * table["GRU"][0]:.0f}}\%$ on whole pictures. There is nothing in a GRU that deals with occlusion. Whoever
-# wants a network that does must hide things from it in training. In dim light the CNN gets ${{100 * hidden["dark"]["CNN"]:.0f}}\%$ wrong, because
-# every picture is first brought to mean zero and variance one.
+# wants a network that does must hide things from it in training. In dim light the CNN gets ${{100 * hidden["dark"]["CNN"]:.0f}}\%$ wrong:
+# every picture is first brought to mean zero and variance one, so an even dimming hardly changes the numbers that the network sees.
 #
 # %% [markdown] key="decide" lang="zh"
 # ## 练习 E21.1：说出名字，或者不说
@@ -395,7 +396,9 @@ check("E21.2", threshold_for)
 # | 001-T2 | “身份验证、入侵检测…广告推送…病人诊断” | 作为例子可以，还应说到同意、偏差和法律。 |
 # | 001-T8 | “卷积神经网络、递归神经网络” | 见 000-T3。 |
 # | 001-T12 | “输出人脸特征的向量” | 特征向量、分数、概率是三样东西；认没见过的人靠第一样。 |
+# | 001-T21、002-T9、003-T24 | 展望：“更高的识别准确率…更好的隐私保护” | 对未来的看法，无须更正。 |
 # | 001-C1b | `cv2.resize(image, (224, 224))` | 先检测、对齐、裁剪，再缩放。 |
+# | 002-T1 | “目前人工智能领域最热门的技术之一” | 这是看法；能量的是错误率和代价。 |
 # | 002-T2 | “特征提取、特征提取以及特征提取” | 检测 → 对齐 → 取特征 → 比较。 |
 # | 002-T10 | “数据不足…数据不均衡…隐私保护” | 对。本课用生成的人脸，正是为了最后一条。 |
 # | 002-T11 | “如CIFAR-10、MNIST等” | 这两个里没有人脸。 |
@@ -414,7 +417,7 @@ check("E21.2", threshold_for)
 #
 # 人脸是敏感的信息。这里没有一张真人的照片；用到真人身上之前，先问过本人。
 #
-# %% [markdown] key="document" lang="en" zh="01d098f5"
+# %% [markdown] key="document" lang="en" zh="77b20d8f"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -425,7 +428,9 @@ check("E21.2", threshold_for)
 # | 001-T2 | “身份验证、入侵检测…广告推送…病人诊断” (identity checks … advertising … diagnosis) | Fine as examples, with consent, bias and law beside them. |
 # | 001-T8 | “卷积神经网络、递归神经网络” (convolutional, recursive networks) | See 000-T3. |
 # | 001-T12 | “输出人脸特征的向量” (gives the vector of features) | Embedding, scores and probabilities are three things; people never seen are recognized by the first. |
+# | 001-T21, 002-T9, 003-T24 | the outlook: “更高的识别准确率…更好的隐私保护” (higher accuracy … better privacy) | Views of the future; nothing to correct. |
 # | 001-C1b | `cv2.resize(image, (224, 224))` | First detect, align and crop, then scale. |
+# | 002-T1 | “目前人工智能领域最热门的技术之一” (one of the hottest techniques) | An opinion; what can be measured are error rates and costs. |
 # | 002-T2 | “特征提取、特征提取以及特征提取” (feature extraction, three times) | Detect → align → embed → compare. |
 # | 002-T10 | “数据不足…数据不均衡…隐私保护” (too few data, imbalance, privacy) | Right. It is for the last that the faces of this lesson are generated. |
 # | 002-T11 | “如CIFAR-10、MNIST等” (such as CIFAR-10, MNIST) | Neither has faces. |

@@ -113,7 +113,7 @@ EXERCISES = (
             ),
             Wrong(
                 divided,
-                "只在窗口等于步长时才对：窗口和步长是两回事。",
+                "只在窗口等于步幅时才对：窗口和步幅是两回事。",
                 "Right only where window and stride are equal: they are two different things.",
             ),
             Wrong(
