@@ -62,9 +62,10 @@ def test_tiles_are_the_whole(
     check(room, (2, 3), sizes, dtype, causal, shapes[mask], (1, 3, L, S) if biased else None, seed)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("sizes", [(70, 35, 64, 64), (20, 33, 65, 128), (33, 17, 100, 7)])
-def test_wide_heads(room: Room, sizes: Any) -> None:
-    check(room, (2,), sizes, "float32", True, None, None, 4)
+def test_wide_heads(room: Room, sizes: Any, dtype: str) -> None:
+    check(room, (2,), sizes, dtype, True, None, None, 4)
 
 
 def test_double_heads_of_64(room: Room) -> None:

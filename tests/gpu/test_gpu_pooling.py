@@ -91,10 +91,11 @@ def test_convolution_relu_and_max_pool_as_one(room: Room, case: ConvCase, dtype:
         assert_close(actual, wanted, times=2)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("channels", [32, 40, 70])
-def test_pooled_tiles(room: Room, channels: int) -> None:
+def test_pooled_tiles(room: Room, channels: int, dtype: str) -> None:
     """Windows of 2×2 stay in a thread's registers, in tiles of 32×128 and 64×64; odd rows and columns are left out."""
-    x, w, b = ConvCase((2, 3, 11, 16), (channels, 3, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1, 5).arrays("float32")
+    x, w, b = ConvCase((2, 3, 11, 16), (channels, 3, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1, 5).arrays(dtype)
     args = (x, w, b - 1, (1, 1), (1, 1, 1, 1), (1, 1), 1, (2, 2), (2, 2))
     y, codes = room.run("conv2d_relu_max_pool2d", *args)
     expected, expected_codes = reference("conv2d_relu_max_pool2d", *args)
