@@ -25,6 +25,11 @@ _BOLD = re.compile(r'<mi mathvariant="bold(?:-italic)?">([^<]+)</mi>')
 _BOLD_LETTERS = (("A", "Z", 0x1D400), ("a", "z", 0x1D41A), ("Α", "Ω", 0x1D6A8), ("α", "ω", 0x1D6C2))
 _NAMESPACE = "{http://www.w3.org/1998/Math/MathML}"
 _FUNCTIONS = ("tanh", "sin", "cos", "tan", "ln", "log", "exp", "max", "min", "det", "sign")
+_ELEMENTS = frozenset(
+    "math semantics mrow mi mn mo mtext ms mspace mfrac msqrt mroot msub msup msubsup munder mover munderover mstyle merror "
+    "mpadded mphantom menclose mtable mtr mtd mlabeledtr mmultiscripts mprescripts none".split()  # noqa: SIM905
+)
+_ACTIVE = frozenset({"href", "src", "action", "formaction", "srcdoc", "{http://www.w3.org/1999/xlink}href"})
 _PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "mover": 2, "munder": 2, "mroot": 2, "msubsup": 3, "munderover": 3}
 
 
@@ -62,9 +67,13 @@ def mathml(latex: str, display: bool = False) -> str:
         raise ValueError(f"mathml: {left.group()} in {latex!r} is not known")
     if "&" in _ENTITY.sub("", found) or re.search(r">(?:&amp;|&#x0*26;)<", found):
         raise ValueError(f"mathml: an & in {latex!r} stands outside of an alignment")
-    tree = ElementTree.fromstring(found)
+    try:
+        tree = ElementTree.fromstring(found)
+    except ElementTree.ParseError:
+        raise ValueError(f"mathml: the text in {latex!r} has a < or & in it; write \\lt outside of \\text") from None
     for element in tree.iter():
         name = element.tag.removeprefix(_NAMESPACE)
+        _refuse_foreign(name, element, latex)
         wanted = _PARTS.get(name)
         if wanted is not None and len(element) != wanted:
             raise ValueError(f"mathml: in {latex!r} a {name} has {len(element)} parts where it needs {wanted}")
@@ -72,6 +81,15 @@ def mathml(latex: str, display: bool = False) -> str:
             _space_functions(element)
     ElementTree.register_namespace("", _NAMESPACE[1:-1])
     return _BOLD.sub(_bold, _COLUMNS.sub(_aligned, ElementTree.tostring(tree, encoding="unicode")))
+
+
+def _refuse_foreign(name: str, element: ElementTree.Element, latex: str) -> None:
+    r"""A formula may come from a file of others: \\text{<img …/>} or \\href must not become part of a page."""
+    if name not in _ELEMENTS:
+        raise ValueError(f"mathml: {latex!r} contains the element {name}, which is not mathematics")
+    for key, value in element.attrib.items():
+        if key.lower().startswith("on") or key in _ACTIVE or "url(" in value.lower():
+            raise ValueError(f"mathml: {latex!r} has the attribute {key}, which does not belong into a formula")
 
 
 def _space_functions(row: ElementTree.Element) -> None:

@@ -80,6 +80,21 @@ def test_room_after_the_name_of_a_function() -> None:
 @pytest.mark.parametrize(
     ("latex", "sentence"),
     [
+        (r"\text{<img src='x' onerror='alert(1)'/>}", "contains the element img"),
+        (r"\text{<mi onclick='alert(1)'>x</mi>}", "has the attribute onclick"),
+        (r"\text{<img src=x onerror=alert(1)>}", "has a < or & in it"),
+        (r"\href{javascript:alert(1)}{x}", "has the attribute href"),
+        (r"\style{background:url(//x.example)}{x}", "has the attribute style"),
+    ],
+)
+def test_what_would_run_in_a_page_is_refused(latex: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        mathml.mathml(latex)
+
+
+@pytest.mark.parametrize(
+    ("latex", "sentence"),
+    [
         (r"\notacommand x", r"\notacommand in"),
         ("a & b", "an & in"),
         ("", "the formula is empty"),
