@@ -246,6 +246,12 @@ def _grouped(steps: list[Step]) -> list[Step]:
     return grouped
 
 
+def level_name(steps: Sequence[Step], level: int) -> str:
+    """What a level is: where there are no epochs, the coarsest is a whole pass, forward or backward."""
+    epochs = any(_upto(step.scope, _EPOCH) is not None for step in steps)
+    return "pass" if LEVELS[level] == "epoch" and not epochs else LEVELS[level]
+
+
 def levels_of(steps: Sequence[Step]) -> list[int]:
     """The levels that differ from the finer ones: those worth offering."""
     counts = [len({step.groups[level] for step in steps}) for level in range(len(LEVELS))]

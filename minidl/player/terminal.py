@@ -12,7 +12,7 @@ from minidl.player.expression import show
 from minidl.player.letters import in_letters
 from minidl.player.page import LANGUAGES, strings
 from minidl.player.snapshot import Snapshot, array_of
-from minidl.player.steps import LEVELS, Plugged, Step, levels_of, steps_of
+from minidl.player.steps import Plugged, Step, level_name, levels_of, steps_of
 from minidl.player.tidy import tidied
 from minidl.player.trace import Trace
 from minidl.player.view import LEAVES, symbol
@@ -140,7 +140,9 @@ class TerminalPlayer:
     def stride(self, change: int) -> None:
         """Play more, or less, at a time."""
         self.level = max(0, min(self.level + change, len(self.levels) - 1))
-        self.console.print(f"{self.say('level')}: {self.say('level_' + LEVELS[self.levels[self.level]])}", markup=False)
+        self.console.print(
+            f"{self.say('level')}: {self.say('level_' + level_name(self.steps, self.levels[self.level]))}", markup=False
+        )
 
     def choose(self, text: str) -> bool:
         """Look at the element of a given index; False where there is none."""

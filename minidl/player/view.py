@@ -11,7 +11,7 @@ from minidl.player.expression import rounded
 from minidl.player.mathml import mathml
 from minidl.player.plugging_arrays import winner
 from minidl.player.snapshot import Snapshot, number
-from minidl.player.steps import LEVELS, Calls, Plugged, Step, levels_of, steps_of
+from minidl.player.steps import Calls, Plugged, Step, level_name, levels_of, steps_of
 from minidl.player.tidy import tidied
 from minidl.player.trace import Event, Trace
 
@@ -35,7 +35,7 @@ def view(trace: Trace) -> dict[str, Any]:
     return {
         "nodes": [_node(node) for node in trace.nodes],
         "steps": [_step_view(trace, step) for step in steps],
-        "levels": [LEVELS[level] for level in levels_of(steps)],
+        "levels": [level_name(steps, level) for level in levels_of(steps)],
         "levelIndex": levels_of(steps),
         "formulas": {key: _formula(formula) for key, formula in trace.formulas.items()},
         "sources": trace.sources,

@@ -116,7 +116,7 @@ def test_both_languages_say_the_same_things() -> None:
     used = set(re.findall(r"say\('([a-z_]+)'", script)) | set(
         re.findall(r"data-says=\"([a-z_]+)\"", (ASSETS / "page.html").read_text())
     )
-    used |= {f"level_{level}" for level in LEVELS} | set(KINDS_OF_STEPS)
+    used |= {f"level_{level}" for level in (*LEVELS, "pass")} | {"too_large", "no_rule"} | set(KINDS_OF_STEPS)
     assert used <= set(zh), used - set(zh)
     terminal = (ASSETS.parent / "terminal.py").read_text(encoding="utf-8")
     used |= {f"legend_{state}" for state in ("done", "current", "todo", "gradient")}

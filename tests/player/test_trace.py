@@ -19,7 +19,7 @@ import minidl as dl
 from minidl import nn, player
 from minidl.nn import functional as F
 from minidl.player.snapshot import array_of, snapshot
-from minidl.player.steps import levels_of, steps_of
+from minidl.player.steps import level_name, levels_of, steps_of
 from minidl.player.trace import Trace
 
 
@@ -331,6 +331,8 @@ def test_time_steps_and_epochs_are_groups() -> None:
     assert len(set(epochs)) == 1
     assert {s.kind for s in trained if s.groups[4] == epochs[0]} == {"forward", "backward", "update", "draw"}
     assert 4 in levels_of(trained)
+    assert level_name(trained, 4) == "epoch"
+    assert level_name(gated, 4) == "pass"
     assert 3 in levels_of(gated)
 
 

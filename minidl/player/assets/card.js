@@ -161,7 +161,10 @@ class Card {
       box.append(make('section', {}, make('h4', {}, say('formula')), place));
     }
     if (plugged) box.append(make('section', { class: 'plugged' }, make('h4', {}, say('numbers')), plugged));
-    else if (now.k === 'forward' && !now.eq.length) box.append(make('p', { class: 'hint' }, say('no_rule')));
+    else if (now.k === 'forward' && !now.eq.length) {
+      const whole = [...now.in, ...now.out].every((id) => this.player.data.nodes[id].v.d);
+      box.append(make('p', { class: 'hint' }, say(whole ? 'no_rule' : 'too_large')));
+    }
     return box;
   }
 

@@ -1,6 +1,7 @@
 // The picture of the computation: what is done, what is being computed, and which gradients have arrived.
 
 const MANY = 64;
+const UNROLLED = 36; // with more nodes than that, the time step at hand is shown
 
 class Graph {
   constructor(player) {
@@ -13,9 +14,10 @@ class Graph {
   part(step) {
     const { nodes, steps, levels } = this.player.data;
     const epochs = levels.includes('epoch');
-    if (nodes.length <= MANY && !epochs) return [...nodes.keys()];
+    const unrolled = levels.includes('time') && nodes.length > UNROLLED;
+    if (nodes.length <= MANY && !epochs && !unrolled) return [...nodes.keys()];
     const now = steps[Math.max(step, 1)];
-    for (const level of [4, 3, 2, 1]) {
+    for (const level of epochs ? [4, 3, 2, 1] : [3, 2, 1]) {
       const own = steps.filter((s) => s.groups[level] === now.groups[level] && s.out);
       const ids = new Set(own.flatMap((s) => [...s.out, ...(s.in || [])]));
       if (ids.size && ids.size <= MANY) return [...ids].sort((a, b) => a - b);
@@ -56,7 +58,7 @@ class Graph {
       }));
     }
     for (const id of ids) picture.append(this.box(id, points.get(id), state, current.has(id), hidden));
-    const note = ids.length < nodes.length && nodes.length > MANY ? make('p', { class: 'hint' }, say('shown_part')) : null;
+    const note = ids.length < nodes.length && !this.player.data.levels.includes('epoch') ? make('p', { class: 'hint' }, say('shown_part')) : null;
     const scroll = make('div', { class: 'scroll' }, picture);
     this.element.replaceChildren(...[legend(say), note, scroll].filter(Boolean));
     const scale = Math.max(0.85, Math.min(1, (scroll.clientWidth - 16) / (width + 2 * margin) || 1));
