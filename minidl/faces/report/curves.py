@@ -9,6 +9,7 @@ import numpy as np
 from minidl.backend import Array
 from minidl.faces.report.findings import Findings
 from minidl.faces.report.plot import Plot, Scale
+from minidl.faces.report.words import strings
 
 RANKS = 20
 LEAST_FAR = 1e-4
@@ -29,6 +30,18 @@ def roc_plot(all_: Sequence[Findings]) -> str:
         here = int(np.sum(found.roc.thresholds >= found.calibration.pair_threshold)) - 1
         plot.dot(float(found.roc.far[here]), float(found.roc.tar[here]), f"ring {colour(k)}")
     plot.name_axes("FAR", "TAR")
+    return plot.svg()
+
+
+def det_plot(all_: Sequence[Findings]) -> str:
+    """FRR over FAR, both in powers of ten; the equal error rate of a model lies where its curve meets the diagonal."""
+    axis = Scale(LEAST_FAR, 1.0, log=True)
+    plot = Plot(axis, axis, "DET: false-reject rate over false-accept rate")
+    ends = np.array([LEAST_FAR, 1.0])
+    plot.line(ends, ends, "ideal")
+    for k, found in enumerate(all_):
+        plot.line(found.roc.far, 1 - found.roc.tar, colour(k), steps=True)
+    plot.name_axes("FAR", "FRR")
     return plot.svg()
 
 
@@ -57,7 +70,7 @@ def pairs_plot(found: Findings) -> str:
     plot.line(*_at_least(different), "wrong", steps=True)
     plot.line(*_below(same), "refused", steps=True)
     plot.upright(found.calibration.pair_threshold, f"{found.calibration.pair_threshold:.3f}")
-    plot.name_axes("similarity threshold", "")
+    plot.name_axes(strings()["axis_threshold"], "")
     return plot.svg()
 
 
@@ -69,7 +82,7 @@ def search_plot(found: Findings) -> str:
     plot.line(*_at_least(t.strangers.similarity), "wrong", steps=True)
     plot.line(*_below(own), "refused", steps=True)
     plot.upright(found.calibration.threshold, f"{found.calibration.threshold:.3f}")
-    plot.name_axes("similarity threshold", "")
+    plot.name_axes(strings()["axis_threshold"], "")
     return plot.svg()
 
 
@@ -84,7 +97,7 @@ def reliability_plot(found: Findings) -> str:
     for said, true in zip(bins.said.tolist(), bins.true.tolist(), strict=True):
         if np.isfinite(true):
             plot.dot(said, true, "point")
-    plot.name_axes("said", "true")
+    plot.name_axes(strings()["axis_said"], strings()["axis_true"])
     return plot.svg()
 
 

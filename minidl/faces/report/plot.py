@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 from minidl.backend import Array
 
 WIDTH, HEIGHT = 520.0, 340.0
-LEFT, RIGHT, ABOVE, BELOW = 62.0, 26.0, 30.0, 48.0
+LEFT, RIGHT, ABOVE, BELOW = 72.0, 26.0, 30.0, 48.0
 MOST_POINTS: Final = 240
 """Of a longer curve only so many points are drawn; a step of less than two pixels cannot be seen."""
 
@@ -146,15 +146,16 @@ class Plot:
             f'height="{_n(HEIGHT - BELOW - top)}"/>'
         )
 
-    def text(self, x: float, y: float, words: str, anchor: str, css: str = "") -> None:
-        """A label; x and y are pixels."""
-        kind = f"{anchor} {css}".strip()
+    def text(self, x: float, y: float, words: str, anchor: str, css: str = "", language: str = "") -> None:
+        """A label; x and y are pixels. Of labels in a language, those of the page's are seen."""
+        kind = f"{anchor} {css}".strip() + (f'" lang="{language}' if language else "")
         self.parts.append(f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{html.escape(words)}</text>')
 
-    def name_axes(self, x: str, y: str) -> None:
-        """What the axes mean, in symbols that need no translation."""
-        self.text(WIDTH - RIGHT, HEIGHT - 8, x, "end", "name")
-        self.text(LEFT, ABOVE - 11, y, "start", "name")
+    def name_axes(self, x: str | Mapping[str, str], y: str | Mapping[str, str]) -> None:
+        """What the axes mean: a symbol, or a text by language."""
+        for names, across, up, anchor in ((x, WIDTH - RIGHT, HEIGHT - 8, "end"), (y, LEFT, ABOVE - 11, "start")):
+            for language, words in names.items() if isinstance(names, Mapping) else [("", names)]:
+                self.text(across, up, words, anchor, "name", language)
 
     def svg(self) -> str:
         """The element."""

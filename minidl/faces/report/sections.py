@@ -30,6 +30,7 @@ def curves(all_: Sequence[Findings]) -> str:
     many = _legend(names) if len(names) > 1 else ""
     first = all_[0]
     figures = [_figure(many + draw.roc_plot(all_), "roc_caption")]
+    figures.append(_figure(many + draw.det_plot(all_), "det_caption"))
     ranks = draw.cmc_plot(all_)
     figures.append(_figure(many + ranks, "cmc_caption") if ranks else "")
     for drawn, name in ((draw.search_plot(first), "search"), (draw.pairs_plot(first), "pairs")):
