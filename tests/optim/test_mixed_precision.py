@@ -153,8 +153,10 @@ def test_misuse_is_a_sentence() -> None:
         dl.autocast("tpu")
     with pytest.raises(ValueError, match="must be float16, got int8"):
         dl.autocast("cpu", dtype=np.int8)
-    with pytest.raises(ValueError, match="is no dtype"):
+    with pytest.raises(ValueError, match="bfloat16"):  # a dtype where the package ml_dtypes is loaded
         dl.autocast("cpu", dtype="bfloat16")
+    with pytest.raises(ValueError, match="'half a float' is no dtype"):
+        dl.autocast("cpu", dtype="half a float")
     for wrong in ({"init_scale": 0.0}, {"growth_factor": 1.0}, {"backoff_factor": 1.0}, {"growth_interval": 0}):
         with pytest.raises(ValueError, match="GradScaler"):
             amp.GradScaler(**wrong)
