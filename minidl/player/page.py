@@ -80,7 +80,11 @@ def page_html(title: Mapping[str, str], body: str, traces: Sequence[Trace] = ())
     foreign = _ADDRESS.search(body)
     if foreign:
         raise ValueError(f"page_html: the body asks for {foreign.group(1)}; a page must bring everything with it")
-    data = {"strings": strings(), "title": {key: title[key] for key in LANGUAGES}, "traces": [view(t) for t in traces]}
+    data = {
+        "strings": strings(),
+        "title": {key: title[key] for key in LANGUAGES},
+        "traces": [_shown(k, t) for k, t in enumerate(traces)],
+    }
     filled = _filled(title, body, data)
     size = len(filled.encode())
     if size > MAX_BYTES:
@@ -89,6 +93,16 @@ def page_html(title: Mapping[str, str], body: str, traces: Sequence[Trace] = ())
             f"limit"
         )
     return filled
+
+
+def _shown(k: int, trace: Trace) -> dict[str, Any]:
+    try:
+        return view(trace)
+    except (ArithmeticError, LookupError, TypeError, StopIteration) as error:
+        raise ValueError(
+            f"page_html: trace {k} cannot be shown: its values, settings and formulas do not fit together "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def _filled(title: Mapping[str, str], body: str, data: Any) -> str:

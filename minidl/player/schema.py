@@ -75,9 +75,13 @@ def _snapshot(value: Any, where: str, seen: Seen) -> None:
     OBJECT(value, where, seen)
     _fields(value, where, seen, {"shape": _each(WHOLE, "sizes"), "dtype": TEXT})
     try:
-        np.dtype(value["dtype"])
-    except TypeError:
-        _refuse(f"{where}.dtype", f"is {value['dtype']!r}, which is no dtype")
+        of_numbers = np.dtype(value["dtype"]).kind in "biufc"
+    except (TypeError, ValueError, SyntaxError):
+        of_numbers = False
+    if not of_numbers:
+        _refuse(f"{where}.dtype", f"is {value['dtype']!r}, which is no dtype of numbers")
+    if any(n < 0 for n in value["shape"]):
+        _refuse(f"{where}.shape", f"is {value['shape']}, but no size is negative")
     size = math.prod(value["shape"])
     if "data" in value:
         _each(_number, "numbers")(value["data"], f"{where}.data", seen)
@@ -195,7 +199,7 @@ def validate(data: Any) -> None:
         where = f"events[{k}]"
         OBJECT(event, where, seen)
         kind = event.get("kind")
-        if kind not in EVENTS:
+        if not isinstance(kind, str) or kind not in EVENTS:
             _refuse(where, f"is of kind {kind!r}; there are {', '.join(EVENTS)}")
         _fields(event, where, seen, EVENTS[kind])
         if kind == "node":

@@ -71,4 +71,6 @@ class Trace:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"trace: {Path(path).name} is not JSON: {error}") from None
+        except RecursionError:
+            raise ValueError(f"trace: {Path(path).name} nests deeper than any trace") from None
         return cls.from_json(data)

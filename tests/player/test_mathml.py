@@ -80,8 +80,8 @@ def test_room_after_the_name_of_a_function() -> None:
 @pytest.mark.parametrize(
     ("latex", "sentence"),
     [
-        (r"\text{<img src='x' onerror='alert(1)'/>}", "contains the element img"),
-        (r"\text{<mi onclick='alert(1)'>x</mi>}", "has the attribute onclick"),
+        ("\\text{<img\tsrc='x'\tonerror='alert(1)'/>}", "contains the element img"),
+        ("\\text{<mi\tonclick='alert(1)'>x</mi>}", "has the attribute onclick"),
         (r"\text{<img src=x onerror=alert(1)>}", "has a < or & in it"),
         (r"\href{javascript:alert(1)}{x}", "has the attribute href"),
         (r"\style{background:url(//x.example)}{x}", "has the attribute style"),
@@ -89,7 +89,7 @@ def test_room_after_the_name_of_a_function() -> None:
 )
 def test_what_would_run_in_a_page_is_refused(latex: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        mathml.mathml(latex)
+        mathml(latex)
 
 
 @pytest.mark.parametrize(

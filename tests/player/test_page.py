@@ -100,6 +100,15 @@ def test_titles_and_data_are_escaped() -> None:
     assert _data(page)["traces"][0]["nodes"][0]["name"].startswith("</script>")
 
 
+def test_a_trace_that_does_not_fit_together_is_refused_in_a_sentence() -> None:
+    data = json.loads(json.dumps(traces.square().to_json()))
+    for event in data["events"]:
+        if event["kind"] == "update":
+            event["options"] = {}
+    with pytest.raises(ValueError, match=r"^page_html: trace 0 cannot be shown: .*KeyError"):
+        player.page_html(TITLE, BODY, [player.Trace.from_json(data)])
+
+
 def test_pages_without_players_work() -> None:
     assert _data(player.page_html(TITLE, "<p>text</p>"))["traces"] == []
 

@@ -278,6 +278,9 @@ FAULTS = {
     "a number too few": (_with([], "events", NODE, "value", "data"), "has 0 numbers, but the shape [] holds 1"),
     "no number": (_with(["x"], "events", NODE, "value", "data"), "should be a number, 'nan', 'inf' or '-inf'"),
     "no dtype": (_with("float99", "events", NODE, "value", "dtype"), "is 'float99', which is no dtype"),
+    "a dtype of objects": (_with("object", "events", NODE, "value", "dtype"), "is 'object', which is no dtype of"),
+    "a size below 0": (_with([-1], "events", NODE, "value", "shape"), "is [-1], but no size is negative"),
+    "a kind that is a list": (_with([1], "events", NODE, "kind"), "is of kind [1]; there are node, grad"),
     "a name that is a number": (_with(3, "events", NODE, "name"), "should be a text, but is the number 3"),
     "an unknown formula": (_with("Sqare", "events", 3, "formula"), "is 'Sqare', which is not among the formulas"),
     "a file that is not there": (_with(5, "events", 3, "source", "file"), "is 5, but the trace has 1 files"),
@@ -303,7 +306,10 @@ def test_what_is_no_trace_is_refused_in_a_sentence(fault: str) -> None:
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("{", "is not JSON"), ("[]", "should be an object, but is a list")])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "is not JSON"), ("[]", "should be an object, but is a list"), ("[" * 100_000, "nests deeper")],
+)
 def test_a_file_that_is_no_trace(text: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=sentence):
