@@ -19,7 +19,7 @@ import pytest
 from live_cases import SOURCE, Running, answer_of, recognizer, running
 
 from minidl.cli.main import main
-from minidl.faces import Gallery
+from minidl.faces import FaceRecognizer, Gallery
 from minidl.faces.errors import BadGallery, MissingLibrary
 from minidl.faces.generated import generated_faces
 from minidl.faces.images import decode_image, encode_png
@@ -296,6 +296,40 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert (process.returncode, said, wrong) == (0, b"", b"")
+
+
+def test_a_model_and_a_gallery_that_are_given_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A new gallery begins with the people of the training; another start finds who was enrolled meanwhile."""
+    drawn = generated_faces(people=3, per_person=3, seed=2, difficulty="easy")
+    names = np.array(["ann", "bob", "cleo"])[drawn.labels]
+    FaceRecognizer("eigen").fit(drawn.images, names).save(tmp_path / "m.minidl")
+    desks: list[Desk] = []
+
+    class Ended(server.LiveServer):
+        def __init__(self, desk: Desk, port: int) -> None:
+            super().__init__(desk, port)
+            desks.append(desk)
+
+        def run(self) -> None:
+            self._socket.close()
+
+    monkeypatch.setattr("minidl.cli.faces.live.LiveServer", Ended)
+    words = ["faces", "live", "--model", str(tmp_path / "m.minidl")]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("eigen: m.minidl, trained with 3 people\nopen http://127.0.0.1:")
+    assert ([one["name"] for one in desks[0].people()], desks[0].about()["gallery"]) == (["ann", "bob", "cleo"], None)
+    (tmp_path / "word").write_text("open sesame")
+    words += ["--gallery", str(tmp_path / "g"), "--passphrase-file", str(tmp_path / "word")]
+    pytest.importorskip("cryptography", reason="cryptography is not installed (pip install minidl[crypto])")
+    assert main(words) == 0
+    desks[1].enrol("dora", encode_png(drawn.images[0][:, ::-1]))
+    desks[1].recognizer.gallery.close()
+    assert main([*words, "--json"]) == 0
+    assert [one["name"] for one in desks[2].people()] == ["ann", "bob", "cleo", "dora"]
+    assert (desks[2].about()["encrypted"], desks[2].about()["gallery"]) == (True, str(tmp_path / "g"))
+    desks[2].recognizer.gallery.close()
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:

@@ -357,6 +357,21 @@ def test_the_command_writes_the_page(files: Path, capsys: Any) -> None:
     assert "kB" in capsys.readouterr().out
 
 
+def test_people_in_the_gallery_beside_the_model_are_known(files: Path, capsys: Any) -> None:
+    """Two strangers are enrolled, so they are none; the others of the five still are."""
+    others = strangers()
+    with Gallery(files / "a.gallery") as gallery:
+        gallery.enrol_all_of(recognizer().gallery)
+        for person in (0, 1):
+            rows = recognizer().represent(others.images[others.labels == person][:2])
+            gallery.enrol(person, rows, recognizer().fingerprint())
+    words = ["faces", "report", str(files / "a.minidl"), str(files / "others.npz"), "--no-photographs", "--json"]
+    assert main([*words, "--out", str(files / "page.html")]) == 0
+    told = json.loads(capsys.readouterr().out)["models"]["a"]
+    assert (told["known"], told["strangers"], told["enrolled"], told["seen"]) == (8, 12, 8, 4)
+    assert told["report"] is None, "nobody of the training is shown"
+
+
 def test_the_comparison_writes_the_page_too(files: Path, capsys: Any) -> None:
     drawn = generated_faces(people=4, per_person=7, size=SIZE, seed=3, difficulty="easy")
     np.savez(files / "four.npz", images=drawn.images, labels=drawn.labels)

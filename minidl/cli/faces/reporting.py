@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from minidl.cli.faces.known import add_passphrase, beside, open_gallery
 from minidl.cli.faces.options import DATA, add_command, show_progress, writable
 from minidl.faces import FaceRecognizer, datasets
 from minidl.faces.report import measure, write_report
@@ -22,13 +23,14 @@ def add_to(actions: Any) -> None:
     command.add_argument("--strangers", help="more data, of people none of whom is enrolled")
     command.add_argument("--out", type=Path, default=Path("minidl-report.html"), help="where the page goes")
     command.add_argument("--no-photographs", action="store_true", help="leave every picture out of the page")
+    add_passphrase(command)
     command.set_defaults(run=run_report)
 
 
 def run_report(options: argparse.Namespace) -> int:
     """Measure every model, write the page, print where it is."""
     writable(options.out)
-    recognizers = [FaceRecognizer.load(path, options.device) for path in options.model]
+    recognizers = [_loaded(path, options) for path in options.model]
     stems = [path.stem for path in options.model]
     names = [path.stem if stems.count(path.stem) == 1 else str(path) for path in options.model]
     findings = []
@@ -45,6 +47,12 @@ def run_report(options: argparse.Namespace) -> int:
     else:
         print(f"page: {options.out} ({options.out.stat().st_size / 1000:.0f} kB)")
     return 0
+
+
+def _loaded(path: Path, options: argparse.Namespace) -> FaceRecognizer:
+    """A recognizer with the people in the gallery beside it, or those of its training if there is none."""
+    known = open_gallery(beside(path), options, create=False) if beside(path).exists() else None
+    return FaceRecognizer.load(path, options.device, gallery=known)
 
 
 def _say(name: str, text: str) -> None:

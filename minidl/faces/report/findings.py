@@ -17,7 +17,7 @@ from minidl.faces.errors import BadDataset, FaceError
 from minidl.faces.explain import Explanation, WorstPairs, worst_pairs
 from minidl.faces.metrics import Reliability, Report, Roc, reliability, roc
 from minidl.faces.recognizer import FaceRecognizer
-from minidl.faces.trials import SAME_PICTURE, Scores, Trials, leave_one_out, search
+from minidl.faces.trials import AT_ONCE, SAME_PICTURE, Scores, Trials, leave_one_out, search
 
 Numbers = NDArray[np.int64]
 Advance: TypeAlias = Callable[[str], None]
@@ -112,7 +112,7 @@ class Findings:
         real_strangers: whether strangers are people who were not enrolled; otherwise each known person was left out
             of the gallery in turn.
         apart: no image shows anybody enrolled: the images were searched among each other.
-        seen: how many of the images were in the training, pixel for pixel.
+        seen: how many of the images are enrolled themselves, as those of the training are.
         report: identification and verification by `FaceRecognizer.evaluate`; None where nobody of the training is
             shown.
         roc: of verification.
@@ -221,12 +221,14 @@ def measure(
     trials = leave_one_out(embeddings, data.codes) if apart else search(everybody, everybody_shown, gallery, owners)
     real = not apart and bool((everybody_shown < 0).any())
     trials = _of_strangers(trials, real)
-    trained = np.array([label in set(recognizer.classes) for label in shown])
+    learned = set(recognizer.classes)
+    trained = np.array([label in learned for label in shown])
     report = None
     if trained.any() and len(set(np.asarray(shown, object)[trained])) > 1:
         say("error rates")
         report = recognizer.evaluate(images[trained], data.labels[trained])
-    seen = int(((embeddings @ gallery.T).max(1) > SAME_PICTURE).sum())
+    parts = [embeddings[k : k + AT_ONCE] for k in range(0, len(embeddings), AT_ONCE)]
+    seen = sum(int(((part @ gallery.T).max(1) > SAME_PICTURE).sum()) for part in parts)
     damages: tuple[Damaged, ...] = ()
     explained: tuple[Explained, ...] = ()
     if details and report is not None:
