@@ -17,7 +17,8 @@ from minidl.faces import protocol
 from minidl.faces.comparison import Advance
 from minidl.faces.datasets import FaceDataset
 from minidl.faces.errors import BadDataset
-from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
+from minidl.faces.network_classifier import NetworkClassifier
+from minidl.faces.networks import NETWORKS
 from minidl.faces.purposes import PURPOSES, with_loss
 from minidl.faces.training import Recipe
 

@@ -22,7 +22,8 @@ from minidl.faces.identification import Identifier
 from minidl.faces.inputs import codes_of, grey_images, in_order, label_array, plain_labels, size_of
 from minidl.faces.losses import LOSSES
 from minidl.faces.model_file import read_model, write_model
-from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
+from minidl.faces.network_classifier import NetworkClassifier
+from minidl.faces.networks import NETWORKS
 from minidl.faces.patterns import LocalBinaryPatterns
 from minidl.faces.probes import Picture, one_face
 from minidl.faces.purposes import PURPOSES, with_loss

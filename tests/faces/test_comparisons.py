@@ -10,7 +10,7 @@ from minidl.faces.damaged_comparison import compare_damaged
 from minidl.faces.datasets import FaceDataset
 from minidl.faces.errors import BadDataset
 from minidl.faces.generated import generated_faces
-from minidl.faces.network_classifier import NETWORKS
+from minidl.faces.networks import NETWORKS
 from minidl.faces.recognizer import FaceRecognizer
 from minidl.faces.unseen_comparison import compare_unseen
 

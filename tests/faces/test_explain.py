@@ -27,7 +27,8 @@ from minidl.faces.explain import (
     worst_pairs,
 )
 from minidl.faces.generated import GeneratedFaces, generated_faces
-from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
+from minidl.faces.network_classifier import NetworkClassifier
+from minidl.faces.networks import NETWORKS
 from minidl.kernels import use_kernels
 from minidl.tensor import Tensor
 

@@ -10,7 +10,7 @@ from minidl.autograd import gradcheck
 from minidl.backend import Generator, default_generator
 from minidl.faces.errors import BadImage
 from minidl.faces.models import CosineClassifier, FaceCNN, FaceNetwork, ResidualBlock
-from minidl.faces.network_classifier import NETWORKS, input_size
+from minidl.faces.networks import NETWORKS, input_size
 
 
 def _draw(*shape, seed=0):

@@ -12,7 +12,8 @@ from minidl.faces.errors import BadDataset
 from minidl.faces.generated import generated_faces
 from minidl.faces.losses import LOSSES, arcface, cross_entropy, triplet
 from minidl.faces.models import Committee, FaceCNN, FaceRows
-from minidl.faces.network_classifier import NETWORKS, NetworkClassifier
+from minidl.faces.network_classifier import NetworkClassifier
+from minidl.faces.networks import NETWORKS
 from minidl.faces.protocol import damage
 from minidl.faces.purposes import PURPOSES, with_loss
 from minidl.faces.recognizer import MODELS

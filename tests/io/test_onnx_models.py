@@ -12,7 +12,7 @@ import pytest
 import minidl as dl
 from minidl import nn, ops
 from minidl.backend import Generator
-from minidl.faces.network_classifier import NETWORKS
+from minidl.faces.networks import NETWORKS
 from minidl.io import NotExportable, export_onnx
 from minidl.nn import functional as F
 

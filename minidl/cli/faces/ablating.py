@@ -10,7 +10,7 @@ from minidl.cli.faces.options import DATA, add_command, positive, show_progress
 from minidl.cli.faces.options import seeds as seeds_of
 from minidl.faces import comparison, datasets
 from minidl.faces.ablation import CHANGES, ablate
-from minidl.faces.network_classifier import NETWORKS
+from minidl.faces.networks import NETWORKS
 from minidl.faces.purposes import PURPOSES
 
 
