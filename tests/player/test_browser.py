@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import unicodedata
@@ -290,6 +291,20 @@ def test_a_knob_brings_another_recording(opened: Any) -> None:
     page.press("ArrowRight")
     assert page.hash == "#8,en,p2-1"
     assert page.page.locator(".code figure").count() == 1, "the listing is the new recording's alone"
+
+
+def test_a_page_in_a_frame_without_an_address(browser: Any, tmp_path: Path) -> None:
+    """A notebook shows the page in an iframe's srcdoc, which has no address to keep the step in."""
+    inside = html.escape(player.page_html(TITLE, BODY, [traces.square()]))
+    (tmp_path / "notebook.html").write_text(f'<!doctype html><iframe srcdoc="{inside}" width=900 height=700></iframe>')
+    page = Opened(browser, tmp_path / "notebook.html", locale="en-GB")
+    frame = page.page.frames[1]
+    for k in (1, 2):
+        frame.get_by_role("button", name="Forward one step").click()
+        assert frame.locator("input[type=number]").input_value() == str(k)
+    frame.locator("#switch-language").click()
+    assert "前向" in frame.locator(".where").inner_text()
+    page.close()
 
 
 # ── what it looks like ────────────────────────────────────────────────────────────────────────────

@@ -40,7 +40,7 @@ function isDark() {
 
 // #12,zh  or  #1.12,en,p3-1,dark : player, step, language, predictions right and wrong, colours
 function remember() {
-  if (restoring) return;
+  if (restoring || location.protocol === 'about:') return; // a frame without an address, as in a notebook
   const parts = [];
   if (active) parts.push((active.number ? `${active.number}.` : '') + active.step);
   else parts.push('0');
