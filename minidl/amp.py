@@ -111,6 +111,8 @@ class GradScaler:
         self._enabled = enabled
         self._overflowed: dict[int, bool] = {}
         """Optimizers whose gradients were unscaled since the last update, by identity: was there an overflow?"""
+        self._stepped: set[int] = set()
+        """Those that made their step, or left it out, since the last update."""
 
     def is_enabled(self) -> bool:
         """Whether it scales at all."""
@@ -149,9 +151,16 @@ class GradScaler:
         self._overflowed[id(optimizer)] = overflowed
 
     def step(self, optimizer: Optimizer, *arguments: Any) -> Any:
-        """`optimizer.step()`, unless a gradient is infinite or nan: then nothing is changed."""
+        """`optimizer.step()`, unless a gradient is infinite or nan: then nothing is changed.
+
+        Raises:
+            RuntimeError: it was called for this optimizer already since the last `update`.
+        """
         if not self._enabled:
             return optimizer.step(*arguments)
+        if id(optimizer) in self._stepped:
+            raise RuntimeError("step: this optimizer made its step already; call update once an iteration")
+        self._stepped.add(id(optimizer))
         if id(optimizer) not in self._overflowed:
             self.unscale_(optimizer)
         return None if self._overflowed[id(optimizer)] else optimizer.step(*arguments)
@@ -161,10 +170,13 @@ class GradScaler:
 
         Raises:
             RuntimeError: no gradients were looked at since the last call.
+            ValueError: the new scale is no positive number.
         """
         if not self._enabled:
             return
         if new_scale is not None:
+            if not (new_scale > 0 and math.isfinite(new_scale)):
+                raise ValueError(f"update: the new scale must be a positive number, got {new_scale!r}")
             self._scale = float(new_scale)
         elif not self._overflowed:
             raise RuntimeError(
@@ -176,7 +188,7 @@ class GradScaler:
             self._steps_since += 1
             if self._steps_since == self._growth_interval:
                 self._scale, self._steps_since = self._scale * self._growth_factor, 0
-        self._overflowed = {}
+        self._overflowed, self._stepped = {}, set()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""

@@ -130,6 +130,22 @@ def test_an_overflow_skips_the_step_and_halves_the_scale_and_calm_doubles_it() -
     assert w.item() == 2.0 - 4 * 0.5, "four steps of −0.5, and none at infinity and nan"
 
 
+def test_a_forgotten_update_is_said_before_gradients_65536_times_too_large_are_used() -> None:
+    w = dl.tensor([2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.5)
+    scaler = amp.GradScaler()
+    scaler.scale(w.sum()).backward()
+    scaler.step(optimizer)
+    optimizer.zero_grad()
+    scaler.scale(w.sum()).backward()
+    with pytest.raises(RuntimeError, match="call update once an iteration"):
+        scaler.step(optimizer)
+    assert w.item() == 1.5, "one step of −0.5"
+    for scale in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="must be a positive number"):
+            scaler.update(scale)
+
+
 def test_a_scaler_resumes_from_its_state() -> None:
     scaler, other = amp.GradScaler(init_scale=4.0, growth_interval=3), amp.GradScaler()
     scaler._steps_since = 2
