@@ -274,14 +274,14 @@ check("E02.2", backward)
 # | 000-T9 | “反向传播则用于…更新参数” | 反向传播只算梯度；更新是优化器的事，`backward()` 与 `step()` 是两步。 |
 # | 001-T1 | “基于人脑结构和工作原理” | 只是受神经元启发。上面那一趟回程不是大脑的模型。 |
 # | 001-T4 | “通过反向传播算法来优化神经网络的权重和偏置” | 同 000-T9：$w$ 在 `backward()` 之后还是 ${{w:.0f}}$。 |
-# | 001-B1、003-B1 | LeCun、Bengio、Hinton（2015），Nature 521 | 对。 |
-# | 001-B2、003-B2 | Goodfellow、Bengio、Courville（2016） | 对。 |
+# | 001-B1 | LeCun、Bengio、Hinton（2015），Nature 521 | 对；003-B1 是同一篇。 |
+# | 001-B2 | Goodfellow、Bengio、Courville（2016） | 对；003-B2 是同一篇。 |
 # | 001-B6 | Bengio (2009)，“Journal of Machine Learning Research, 10, 2231-2288” | 出处应为 Foundations and Trends in Machine Learning 2(1):1–127。 |
 # | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” | 对：多层网络，由梯度学习。 |
 #
 # 读下去：Rumelhart、Hinton 与 Williams（1986），*Learning representations by back-propagating errors*。梯度怎样用来改权重，是 L09。
 #
-# %% [markdown] key="document" lang="en" zh="aab298e0"
+# %% [markdown] key="document" lang="en" zh="5818681c"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -290,8 +290,8 @@ check("E02.2", backward)
 # | 000-T9 | “反向传播则用于…更新参数” (backpropagation updates the parameters) | Backpropagation only computes gradients; updating is the optimizer's work, `backward()` and `step()` are two steps. |
 # | 001-T1 | “基于人脑结构和工作原理” (based on the structure and workings of the brain) | Inspired by neurons, no more. The walk above is not a model of the brain. |
 # | 001-T4 | “通过反向传播算法来优化神经网络的权重和偏置” (optimize weights and biases by backpropagation) | As 000-T9: after `backward()`, $w$ is still ${{w:.0f}}$. |
-# | 001-B1, 003-B1 | LeCun, Bengio, Hinton (2015), Nature 521 | Right. |
-# | 001-B2, 003-B2 | Goodfellow, Bengio, Courville (2016) | Right. |
+# | 001-B1 | LeCun, Bengio, Hinton (2015), Nature 521 | Right; 003-B1 is the same. |
+# | 001-B2 | Goodfellow, Bengio, Courville (2016) | Right; 003-B2 is the same. |
 # | 001-B6 | Bengio (2009), “Journal of Machine Learning Research, 10, 2231-2288” | The venue is Foundations and Trends in Machine Learning 2(1):1–127. |
 # | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” (a machine-learning method built on neural networks) | True: networks of many layers, learned by gradients. |
 #

@@ -147,9 +147,9 @@ show(article.sum(), r"\text{001},\ \text{sum}", digits=6)
 # 计算机里的数有上限：float32 的 $e^{89}$ 就已经是无穷大，$\infty/\infty$ 不是数。办法是先减去最大的分数；
 # 分子分母同除以一个数，概率不变：
 #
-# $$\log \sum_j e^{o_j} = m + \log \sum_j e^{o_j - m}, \qquad m = \max_j o_j$$
+# $$\log \sum_j e^{o_j} = m + \log \sum_j e^{o_j - m}, \quad m = \max_j o_j$$
 #
-# %% [markdown] key="infinite" lang="en" zh="f6ae0c3a"
+# %% [markdown] key="infinite" lang="en" zh="f33a2133"
 # Three different numbers, and so three different trainings. The document also calls $\hat y_i$ the “预测标签”, the predicted
 # *label*. A label is $0$ or $1$; put labels in, and one wrong answer asks for $\log 0 = -\infty$: the loss is infinite and has
 # no slope to walk on. $\hat y$ has to be a **probability**.
@@ -159,7 +159,7 @@ show(article.sum(), r"\text{001},\ \text{sum}", digits=6)
 # Numbers in a computer have an end: in float32 $e^{89}$ is already infinite, and $\infty/\infty$ is not a number. The way out
 # is to subtract the largest score first; dividing above and below by the same number leaves the probabilities as they are:
 #
-# $$\log \sum_j e^{o_j} = m + \log \sum_j e^{o_j - m}, \qquad m = \max_j o_j$$
+# $$\log \sum_j e^{o_j} = m + \log \sum_j e^{o_j - m}, \quad m = \max_j o_j$$
 #
 # %%
 large = dl.tensor([1000.0, 1001.0], dtype=dl.float64)
@@ -263,11 +263,11 @@ check("E03.2", gradient)
 # | 001-T12 | 输出层“输出人脸特征的向量” | 特征向量、分数（logits）、概率是三样东西；损失吃的是分数。 |
 # | 001-F1 | §3.1.4 以 $-[y\log\hat y+(1-y)\log(1-\hat y)]$ 为 CNN 的“交叉熵损失” | 那是二元交叉熵。$K$ 类用 $-\log p_c$：上面的例子里是 ${{categorical:.4f}}$，文章的公式给出 ${{article.mean():.4f}}$ 或 ${{article.sum():.4f}}$。 |
 # | 001-F1a | “$\hat{y}_{i}$ 是预测标签” | 是预测*概率*。代入标签，答错时就是 $-\log 0$。 |
-# | 001-F1b、001-T24 | “可以用来衡量模型的准确率” | 它衡量正确答案得到的概率；准确率是楼梯，没有斜率。 |
+# | 001-F1b | “可以用来衡量模型的准确率” | 它衡量正确答案得到的概率；准确率是楼梯，没有斜率。001-T24 同此。 |
 # | 001-F2 | “L2损失……衡量模型的均方误差” | 公式对，它*就是*均方误差；“L2 损失”也常指不除以 $N$ 的和，读论文时要看清。 |
 # | 001-F8 | “$\text{softmax}$ 是激活函数” | 它作用于整个向量，不是逐个元素：一个分数变了，所有概率都变。 |
 # | 001-F9 | §3.2.2 循环网络的损失又写成两类的公式 | 与 001-F8 矛盾：softmax 后面是 $-\log p_{t,\,c_t}$，再对时间取平均（L13）。 |
-# | 001-F10 | $L = \frac{1}{N} \sum_{i=1}^{N} (y_{i} - \hat{y}_{i})^{2}$ | 用于回归时对。 |
+# | 001-F10 | §3.2.2 的均方误差 | 用于回归时对。 |
 # | 001-C5 | `cross_entropy_loss.set_weights([0.0, 0.0])` | 损失没有权重；而且送进去的分数先过了 ReLU，永远不会是负的。 |
 # | 002-T8 | “分类…主要包括损失函数、优化算法等操作” | 那是训练；分类只要最大的分数，$\arg\max_k o_k$。 |
 # | 002-F4 | “损失函数的公式”，却没有公式 | 就是本课的几个；权重只有加上正则项才出现在损失里。 |
@@ -279,7 +279,7 @@ check("E03.2", gradient)
 #
 # 文献：Goodfellow、Bengio、Courville，*Deep Learning*（2016），第 6.2.2 节。
 #
-# %% [markdown] key="document" lang="en" zh="c9e8b903"
+# %% [markdown] key="document" lang="en" zh="7b994608"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -287,11 +287,11 @@ check("E03.2", gradient)
 # | 001-T12 | the output layer “输出人脸特征的向量” (gives the vector of features) | Embedding, scores (logits) and probabilities are three things; a loss is fed with scores. |
 # | 001-F1 | §3.1.4 gives $-[y\log\hat y+(1-y)\log(1-\hat y)]$ as the cross-entropy (“交叉熵损失”) of a CNN | That is binary cross-entropy. For $K$ classes it is $-\log p_c$: in the example above ${{categorical:.4f}}$, where the document's formula gives ${{article.mean():.4f}}$ or ${{article.sum():.4f}}$. |
 # | 001-F1a | “$\hat{y}_{i}$ 是预测标签” (is the predicted label) | It is the predicted *probability*. With labels, a wrong answer is $-\log 0$. |
-# | 001-F1b, 001-T24 | “可以用来衡量模型的准确率” (measures accuracy) | It measures the probability given to the right answer; accuracy is a staircase without a slope. |
+# | 001-F1b | “可以用来衡量模型的准确率” (measures accuracy) | It measures the probability given to the right answer; accuracy is a staircase without a slope. So too 001-T24. |
 # | 001-F2 | “L2损失……衡量模型的均方误差” (L2 loss measures the mean squared error) | The formula is right, and it *is* the mean squared error; “L2 loss” often means the sum without dividing by $N$, so look closely when you read a paper. |
 # | 001-F8 | “$\text{softmax}$ 是激活函数” (is an activation function) | It acts on a whole vector and not on each element: when one score changes, all the probabilities do. |
 # | 001-F9 | §3.2.2, the loss of the recurrent network, again for two classes | It contradicts 001-F8: behind a softmax stands $-\log p_{t,\,c_t}$, averaged over time (L13). |
-# | 001-F10 | $L = \frac{1}{N} \sum_{i=1}^{N} (y_{i} - \hat{y}_{i})^{2}$ | Right for regression. |
+# | 001-F10 | the mean squared error of §3.2.2 | Right for regression. |
 # | 001-C5 | `cross_entropy_loss.set_weights([0.0, 0.0])` | A loss has no weights; and the scores it is given went through a ReLU, so none is ever negative. |
 # | 002-T8 | “分类…主要包括损失函数、优化算法等操作” (classification consists of loss and optimizer) | That is training; to classify takes only the largest score, $\arg\max_k o_k$. |
 # | 002-F4 | “损失函数的公式” (the formula of the loss), without a formula | Those of this lesson; weights enter a loss only with a regularizer. |

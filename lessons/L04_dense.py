@@ -94,7 +94,7 @@ picture(beside(heat(X, "X"), heat(W, "W"), heat(Y, "Y")))
 #
 # $W_{ji}$ 出现在哪里？在每个样本的第 $j$ 个输出里，系数是那个样本的 $x_i$。按 L02 的规矩，贡献相加：
 #
-# $$\bar W_{ji} = \sum_n \bar Y_{nj}\,X_{ni}, \qquad \bar X_{ni} = \sum_j \bar Y_{nj}\,W_{ji}, \qquad \bar b_j = \sum_n \bar Y_{nj}$$
+# $$\begin{aligned} \bar W_{ji} &= \sum_n \bar Y_{nj}\,X_{ni} \\ \bar X_{ni} &= \sum_j \bar Y_{nj}\,W_{ji} \\ \bar b_j &= \sum_n \bar Y_{nj} \end{aligned}$$
 #
 # 写成矩阵：
 #
@@ -102,13 +102,13 @@ picture(beside(heat(X, "X"), heat(W, "W"), heat(Y, "Y")))
 #
 # 不用背。**梯度和它所属的东西形状相同**，而用 $\bar Y$ 和另一个因数拼出这个形状的办法只有一种。
 #
-# %% [markdown] key="gradients" lang="en" zh="f9dceccb"
+# %% [markdown] key="gradients" lang="en" zh="4e365acd"
 # ## Three gradients
 #
 # Where does $W_{ji}$ occur? In output $j$ of every sample, with that sample's $x_i$ as its factor. By the rule of L02, contributions
 # add up:
 #
-# $$\bar W_{ji} = \sum_n \bar Y_{nj}\,X_{ni}, \qquad \bar X_{ni} = \sum_j \bar Y_{nj}\,W_{ji}, \qquad \bar b_j = \sum_n \bar Y_{nj}$$
+# $$\begin{aligned} \bar W_{ji} &= \sum_n \bar Y_{nj}\,X_{ni} \\ \bar X_{ni} &= \sum_j \bar Y_{nj}\,W_{ji} \\ \bar b_j &= \sum_n \bar Y_{nj} \end{aligned}$$
 #
 # As matrices:
 #

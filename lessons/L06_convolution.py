@@ -123,11 +123,11 @@ picture(window(big, dl.ones(3, 3), out.reshape(out.shape[2:]), (0, 0), stride=S,
 # 所以它的梯度要把这些都加起来。写出来一看，又是滑窗：把 $\bar y$ 四周补零，与*转了半圈*的核做互相关。核的梯度更简单：
 # 拿 $\bar y$ 当核，在图上滑一遍。
 #
-# $$\bar w = x \star \bar y, \qquad \bar x = \mathrm{pad}(\bar y) \star \mathrm{flip}(w), \qquad \bar b = \sum \bar y$$
+# $$\begin{aligned} \bar w &= x \star \bar y \\ \bar x &= \mathrm{pad}(\bar y) \star \mathrm{flip}(w) \\ \bar b &= \sum \bar y \end{aligned}$$
 #
 # 引擎给出的正是这几张表：
 #
-# %% [markdown] key="gradient" lang="en" zh="94bf698f"
+# %% [markdown] key="gradient" lang="en" zh="27539ebb"
 # $H=5$, $K=3$, $S={{S}}$, $P={{P}}$: the output is ${{out.shape[2]}}\times{{out.shape[3]}}$.
 #
 # ## The gradient is a convolution, too
@@ -137,7 +137,7 @@ picture(window(big, dl.ones(3, 3), out.reshape(out.shape[2:]), (0, 0), stride=S,
 # $\bar y$ and correlate with the kernel *turned by half a circle*. The gradient of the kernel is simpler still: take $\bar y$ as the
 # kernel and slide it over the image.
 #
-# $$\bar w = x \star \bar y, \qquad \bar x = \mathrm{pad}(\bar y) \star \mathrm{flip}(w), \qquad \bar b = \sum \bar y$$
+# $$\begin{aligned} \bar w &= x \star \bar y \\ \bar x &= \mathrm{pad}(\bar y) \star \mathrm{flip}(w) \\ \bar b &= \sum \bar y \end{aligned}$$
 #
 # The engine gives just these tables:
 #
@@ -212,7 +212,7 @@ picture(beside(heat(kernel[0, 0], "w"), curves(np.arange(len(losses)), {"L": los
 
 
 # %% [markdown] key="exercises" lang="zh"
-# 起初是零，最后与 Sobel 相差最多 ${{(kernel[0, 0] - sobel).abs().max():.4f}}$。没有人告诉它什么是边缘。
+# 起初是零，最后与 Sobel 相差最多 ${{(kernel[0, 0] - sobel).abs().max():.0e}}$。没有人告诉它什么是边缘。
 #
 # ## 练习
 #
@@ -222,8 +222,8 @@ picture(beside(heat(kernel[0, 0], "w"), curves(np.arange(len(losses)), {"L": los
 #
 # E06.3：写 `input_gradient(g, w)`：$\bar x$，由 $\bar y$ 与 $w$ 得出（步幅 $1$，不填充）。
 #
-# %% [markdown] key="exercises" lang="en" zh="90291cf5"
-# It began with zeros, and in the end differs from Sobel by at most ${{(kernel[0, 0] - sobel).abs().max():.4f}}$. Nobody told it what an
+# %% [markdown] key="exercises" lang="en" zh="d72fc20d"
+# It began with zeros, and in the end differs from Sobel by at most ${{(kernel[0, 0] - sobel).abs().max():.0e}}$. Nobody told it what an
 # edge is.
 #
 # ## Exercises
@@ -271,8 +271,8 @@ check("E06.3", input_gradient)
 # | 001-C2b | 注释“重复扫描” | 十次前向得到十个相同的结果：既不是扫描，也没有学习。 |
 # | 001-C4a | `np.random.randn(128, 16 * 16 * 32)` | 卷积和一次池化之后是 $112 \cdot 112 \cdot 32$ 个数（L07）。 |
 # | 001-B7 | Szegedy 等，“arXiv:1512.03385” | Going Deeper with Convolutions 是 arXiv:1409.4842，CVPR 2015；arXiv:1512.03385 是 ResNet。 |
-# | 002-T5、002-T7 | “使用卷积层来提取图像的特征” | 对。 |
-# | 002-F1 | “卷积层的公式”，却没有公式 | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,iS+u-P,\,jS+v-P}$，输出大小与梯度如上。 |
+# | 002-T5 | “使用卷积层来提取图像的特征” | 对；002-T7 也是。 |
+# | 002-F1 | “卷积层的公式”，却没有公式 | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,p,q}$，其中 $p=iS+u-P$，$q=jS+v-P$；输出大小与梯度如上。 |
 # | 003-T5 | “卷积层通过卷积操作学习图像的空域特征” | 对。 |
 # | 003-T8 | “对每个位置进行元素乘积的求和” | 对（单通道时）；还要对输入通道求和，再加偏置。 |
 # | 003-T9 | “使用颜色统计滤波器来提取颜色特征” | 线性的核算不出统计量（直方图）；$1\times1$ 的核只能把通道线性混合。 |
@@ -282,7 +282,7 @@ check("E06.3", input_gradient)
 #
 # 文献：Dumoulin、Visin，arXiv:1603.07285；Goodfellow 等，*Deep Learning*（2016），第 9 章。
 #
-# %% [markdown] key="document" lang="en" zh="e1c72339"
+# %% [markdown] key="document" lang="en" zh="9cc4733d"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -305,8 +305,8 @@ check("E06.3", input_gradient)
 # | 001-C2b | the comment “重复扫描” (repeat the scan) | Ten passes forward give one result ten times: no scan and no learning. |
 # | 001-C4a | `np.random.randn(128, 16 * 16 * 32)` | Behind the convolution and one pooling there are $112 \cdot 112 \cdot 32$ numbers (L07). |
 # | 001-B7 | Szegedy et al., “arXiv:1512.03385” | Going Deeper with Convolutions is arXiv:1409.4842, CVPR 2015; arXiv:1512.03385 is ResNet. |
-# | 002-T5, 002-T7 | “使用卷积层来提取图像的特征” (convolutions extract the features) | Right. |
-# | 002-F1 | “卷积层的公式” (the formula of the convolutional layer), without a formula | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,iS+u-P,\,jS+v-P}$; size and gradients as above. |
+# | 002-T5 | “使用卷积层来提取图像的特征” (convolutions extract the features) | Right, and so is 002-T7. |
+# | 002-F1 | “卷积层的公式” (the formula of the convolutional layer), without a formula | $y_{n,f,i,j}=b_f+\sum_{c,u,v}w_{f,c,u,v}\,x_{n,c,p,q}$ with $p=iS+u-P$ and $q=jS+v-P$; size and gradients as above. |
 # | 003-T5 | “卷积层通过卷积操作学习图像的空域特征” (convolutions learn spatial features) | Right. |
 # | 003-T8 | “对每个位置进行元素乘积的求和” (at each place the products are summed) | Right for one channel; also sum over the input channels and add the bias. |
 # | 003-T9 | “使用颜色统计滤波器来提取颜色特征” (colour-statistics filters extract colour features) | A linear kernel cannot compute statistics (a histogram); a $1\times1$ kernel only mixes channels linearly. |

@@ -15,17 +15,17 @@
 # 卷积（L06）在照片上找到了一只眼睛。它在第几行第几列，精确到像素，认人的时候并不要紧；“左上方大约这里有一只眼睛”就够了。
 # 于是把特征图切成小格，每格只留一个数：
 #
-# $$y_{ij} = \max_{(u,v) \in R_{ij}} x_{uv} \qquad\text{或}\qquad y_{ij} = \frac{1}{k^2} \sum_{(u,v) \in R_{ij}} x_{uv}$$
+# $$y_{ij} = \max_{u,v \in R_{ij}} x_{uv} \quad\text{或}\quad y_{ij} = \frac{1}{k^2} \sum_{u,v \in R_{ij}} x_{uv}$$
 #
 # $R_{ij}$ 是第 $(i,j)$ 个窗口，$k$ 是它的边长。前一种叫**最大池化**：这一格里*有没有*；后一种叫**平均池化**：这一格里*有多少*。
 #
-# %% [markdown] key="start" lang="en" zh="79cd53ce"
+# %% [markdown] key="start" lang="en" zh="b8719275"
 # # Pooling
 #
 # A convolution (L06) has found an eye in the photograph. In which row and column, exact to the pixel, does not matter for recognizing
 # somebody; “there is an eye somewhere up on the left” will do. So the feature map is cut into small cells, and each keeps one number:
 #
-# $$y_{ij} = \max_{(u,v) \in R_{ij}} x_{uv} \qquad\text{or}\qquad y_{ij} = \frac{1}{k^2} \sum_{(u,v) \in R_{ij}} x_{uv}$$
+# $$y_{ij} = \max_{u,v \in R_{ij}} x_{uv} \quad\text{or}\quad y_{ij} = \frac{1}{k^2} \sum_{u,v \in R_{ij}} x_{uv}$$
 #
 # $R_{ij}$ is window $(i,j)$ and $k$ its side. The first is **max pooling**: is there any in this cell? The second is **mean pooling**:
 # how much of it is there?

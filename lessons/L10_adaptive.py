@@ -92,11 +92,11 @@ picture(curves(np.arange(9), {"L": valley(document[:, 0], document[:, 1])}, x_na
 #
 # 陡的方向 $G$ 大，步子自动变小。可 $G$ 只增不减，走久了就停下来。**RMSProp** 改用 L09 的指数平均，旧的会忘掉。**Adam** 再加上动量：
 #
-# $$\begin{aligned} m &\leftarrow \beta_1 m + (1-\beta_1)\,g & \hat m &= \frac{m}{1-\beta_1^t} \\ v &\leftarrow \beta_2 v + (1-\beta_2)\,g^2 & \hat v &= \frac{v}{1-\beta_2^t} \end{aligned} \qquad \theta \leftarrow \theta - \alpha\,\frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
+# $$\begin{aligned} m &\leftarrow \beta_1 m + (1-\beta_1)\,g \\ v &\leftarrow \beta_2 v + (1-\beta_2)\,g^2 \\ \hat m &= m/(1-\beta_1^t) \\ \hat v &= v/(1-\beta_2^t) \\ \theta &\leftarrow \theta - \alpha\,\frac{\hat m}{\sqrt{\hat v} + \epsilon} \end{aligned}$$
 #
 # 这里的 $\epsilon$ 才是“一个小值”：只防除以零。
 #
-# %% [markdown] key="history" lang="en" zh="a3fc6f56"
+# %% [markdown] key="history" lang="en" zh="ee231622"
 # ## Look at the history of gradients
 #
 # To adapt means to look at how large the gradients of *each parameter* are. **AdaGrad** adds up their squares and divides by the root:
@@ -106,7 +106,7 @@ picture(curves(np.arange(9), {"L": valley(document[:, 0], document[:, 1])}, x_na
 # In a steep direction $G$ is large and the step shrinks by itself. But $G$ only grows, and after a while it comes to a halt. **RMSProp**
 # takes the exponential average of L09 instead, which forgets. **Adam** adds momentum:
 #
-# $$\begin{aligned} m &\leftarrow \beta_1 m + (1-\beta_1)\,g & \hat m &= \frac{m}{1-\beta_1^t} \\ v &\leftarrow \beta_2 v + (1-\beta_2)\,g^2 & \hat v &= \frac{v}{1-\beta_2^t} \end{aligned} \qquad \theta \leftarrow \theta - \alpha\,\frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
+# $$\begin{aligned} m &\leftarrow \beta_1 m + (1-\beta_1)\,g \\ v &\leftarrow \beta_2 v + (1-\beta_2)\,g^2 \\ \hat m &= m/(1-\beta_1^t) \\ \hat v &= v/(1-\beta_2^t) \\ \theta &\leftarrow \theta - \alpha\,\frac{\hat m}{\sqrt{\hat v} + \epsilon} \end{aligned}$$
 #
 # Here $\epsilon$ is indeed “a small value”: it only prevents a division by zero.
 #

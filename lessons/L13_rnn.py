@@ -15,19 +15,19 @@
 # abcab 的下一个字母是什么？看一个字母答不出来：b 后面可能是 c，也可能不是。要记得前面读过什么。全连接层和卷积每次都从头看起，没有记忆；
 # **循环神经网络**（RNN）有一个状态 $h_t$，每读一个输入就更新一次：
 #
-# $$h_t = \tanh(W_{hh}\,h_{t-1} + W_{xh}\,x_t + b_h), \qquad o_t = W_{ho}\,h_t + b_o$$
+# $$\begin{aligned} h_t &= \tanh(W_{hh}\,h_{t-1} + W_{xh}\,x_t + b_h) \\ o_t &= W_{ho}\,h_t + b_o \end{aligned}$$
 #
 # $x_t$ 是第 $t$ 步的输入，$h_{t-1}$ 是上一步留下的状态，$o_t$ 是这一步给出的分数（L03）。$h_0$ 要事先给定，通常是零。
 # 关键在于：**每一步用的是同一组权重**。
 #
-# %% [markdown] key="start" lang="en" zh="8f5d6a05"
+# %% [markdown] key="start" lang="en" zh="99ea12da"
 # # The recurrent network
 #
 # Which letter follows abcab? One letter does not tell: after b there may be c, or not. One has to remember what was read before. Dense
 # layers and convolutions start afresh each time, without a memory; a **recurrent neural network** (RNN) has a state $h_t$ that is
 # renewed with each input:
 #
-# $$h_t = \tanh(W_{hh}\,h_{t-1} + W_{xh}\,x_t + b_h), \qquad o_t = W_{ho}\,h_t + b_o$$
+# $$\begin{aligned} h_t &= \tanh(W_{hh}\,h_{t-1} + W_{xh}\,x_t + b_h) \\ o_t &= W_{ho}\,h_t + b_o \end{aligned}$$
 #
 # $x_t$ is the input of step $t$, $h_{t-1}$ the state that the step before left behind, and $o_t$ the scores of this step (L03). $h_0$ has
 # to be given, usually as zero. The point is: **every step uses the same weights**.
@@ -78,14 +78,14 @@ show(W_hh.grad, r"\bar W_{hh}")
 # 状态依次是 $h_1 = {{seen[1]:.4f}}$，$h_2 = {{seen[2]:.4f}}$，$h_3 = {{seen[3]:.4f}}$。把循环沿时间**展开**，就是一个三层的网络，
 # 只不过三层共用一组权重。回传时从 $h_3$ 走回 $h_2$、$h_1$，这叫**随时间的反向传播**；$W_{hh}$ 用了三次，于是按 L02 的规矩，三份贡献相加：
 #
-# $$\bar W_{hh} = \sum_t \bar a_t\, h_{t-1}^\top, \qquad \bar a_t = \bar h_t \odot (1 - h_t^2), \qquad \bar h_{t-1} \leftarrow \bar h_{t-1} + W_{hh}^\top\, \bar a_t$$
+# $$\begin{aligned} \bar a_t &= \bar h_t \odot (1 - h_t^2) \\ \bar W_{hh} &= \sum_t \bar a_t\, h_{t-1}^\top \\ \bar h_{t-1} &\leftarrow \bar h_{t-1} + W_{hh}^\top\, \bar a_t \end{aligned}$$
 #
-# %% [markdown] key="unrolled" lang="en" zh="1bbd947e"
+# %% [markdown] key="unrolled" lang="en" zh="80d05427"
 # The states are $h_1 = {{seen[1]:.4f}}$, $h_2 = {{seen[2]:.4f}}$, $h_3 = {{seen[3]:.4f}}$. **Unrolled** along time, the loop is a network of
 # three layers, except that all three share their weights. The way back leads from $h_3$ to $h_2$ and $h_1$ and is called
 # **backpropagation through time**; $W_{hh}$ was used three times, so by the rule of L02 three contributions are added:
 #
-# $$\bar W_{hh} = \sum_t \bar a_t\, h_{t-1}^\top, \qquad \bar a_t = \bar h_t \odot (1 - h_t^2), \qquad \bar h_{t-1} \leftarrow \bar h_{t-1} + W_{hh}^\top\, \bar a_t$$
+# $$\begin{aligned} \bar a_t &= \bar h_t \odot (1 - h_t^2) \\ \bar W_{hh} &= \sum_t \bar a_t\, h_{t-1}^\top \\ \bar h_{t-1} &\leftarrow \bar h_{t-1} + W_{hh}^\top\, \bar a_t \end{aligned}$$
 #
 # %%
 bar_h = seen[3].copy()

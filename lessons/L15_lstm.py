@@ -21,13 +21,13 @@
 #
 # 三道门都由当前的输入和上一步的状态算出，$\sigma$ 把它们压在 $0$ 与 $1$ 之间：
 #
-# $$\begin{aligned} i_t &= \sigma(W_i\,[h_{t-1}, x_t] + b_i) & f_t &= \sigma(W_f\,[h_{t-1}, x_t] + b_f) \\ o_t &= \sigma(W_o\,[h_{t-1}, x_t] + b_o) & g_t &= \tanh(W_g\,[h_{t-1}, x_t] + b_g) \end{aligned}$$
+# $$\begin{aligned} i_t &= \sigma(W_i\,[h_{t-1}, x_t] + b_i) \\ f_t &= \sigma(W_f\,[h_{t-1}, x_t] + b_f) \\ o_t &= \sigma(W_o\,[h_{t-1}, x_t] + b_o) \\ g_t &= \tanh(W_g\,[h_{t-1}, x_t] + b_g) \end{aligned}$$
 #
 # - **遗忘门** $f_t$：旧记忆留几分。
 # - **输入门** $i_t$：新内容 $g_t$ 写几分。
 # - **输出门** $o_t$：记忆给外面看几分。
 #
-# %% [markdown] key="start" lang="en" zh="3ce860a5"
+# %% [markdown] key="start" lang="en" zh="58d75cd7"
 # # Long short-term memory
 #
 # The state of a plain recurrent network (L13) is multiplied by a matrix and squeezed by a $\tanh$ at every step. So is the gradient on
@@ -41,7 +41,7 @@
 #
 # Three gates are computed from the input and the state before; $\sigma$ keeps them between $0$ and $1$:
 #
-# $$\begin{aligned} i_t &= \sigma(W_i\,[h_{t-1}, x_t] + b_i) & f_t &= \sigma(W_f\,[h_{t-1}, x_t] + b_f) \\ o_t &= \sigma(W_o\,[h_{t-1}, x_t] + b_o) & g_t &= \tanh(W_g\,[h_{t-1}, x_t] + b_g) \end{aligned}$$
+# $$\begin{aligned} i_t &= \sigma(W_i\,[h_{t-1}, x_t] + b_i) \\ f_t &= \sigma(W_f\,[h_{t-1}, x_t] + b_f) \\ o_t &= \sigma(W_o\,[h_{t-1}, x_t] + b_o) \\ g_t &= \tanh(W_g\,[h_{t-1}, x_t] + b_g) \end{aligned}$$
 #
 # - The **forget gate** $f_t$: how much of the old memory stays.
 # - The **input gate** $i_t$: how much of the new content $g_t$ is written.
@@ -114,9 +114,15 @@ def cell(c, h, x, W, b):
 
 rng = np.random.default_rng(15)
 gradcheck(
-    cell, rng.standard_normal(2), rng.standard_normal(2), rng.standard_normal(1), rng.standard_normal((8, 3)), np.zeros(8),
-    name="(h_t, c_t)", names="c_{t-1} h_{t-1} x_t W b",
-)  # fmt: skip
+    cell,
+    rng.standard_normal(2),
+    rng.standard_normal(2),
+    rng.standard_normal(1),
+    rng.standard_normal((8, 3)),
+    np.zeros(8),
+    name="(h_t, c_t)",
+    names="c_{t-1} h_{t-1} x_t W b",
+)
 
 # %% [markdown] key="far" lang="zh"
 # ## 三十步以后

@@ -141,9 +141,9 @@ picture(curves(np.array(widths), {r"q \cdot k": raw, r"q \cdot k / \sqrt{d}": sc
 # 把三个词换个次序：输出跟着换，每个词得到的还是那几个数。**自注意力不知道次序**。“狗咬人”和“人咬狗”对它是一回事。
 # 所以要把位置写进输入里：给第 $t$ 个位置一个和词一样宽的向量，加上去。
 #
-# $$PE_{t,\,2i} = \sin\!\left(\frac{t}{10000^{2i/d}}\right), \qquad PE_{t,\,2i+1} = \cos\!\left(\frac{t}{10000^{2i/d}}\right)$$
+# $$\begin{aligned} PE_{t,\,2i} &= \sin\!\left(\frac{t}{10000^{2i/d}}\right) \\ PE_{t,\,2i+1} &= \cos\!\left(\frac{t}{10000^{2i/d}}\right) \end{aligned}$$
 #
-# %% [markdown] key="order" lang="en" zh="025cdf68"
+# %% [markdown] key="order" lang="en" zh="440ee456"
 # At $d = 4$ the standard deviation is ${{raw[1]:.1f}}$, at $d = 64$ it is ${{raw[3]:.1f}}$; divided, ${{scaled[1]:.1f}}$ and ${{scaled[3]:.1f}}$.
 #
 # ## Where order comes from
@@ -152,7 +152,7 @@ picture(curves(np.array(widths), {r"q \cdot k": raw, r"q \cdot k / \sqrt{d}": sc
 # the order**. “Dog bites man” and “man bites dog” are the same to it. So positions have to be written into the input: position $t$ has a
 # vector as wide as a token, which is added.
 #
-# $$PE_{t,\,2i} = \sin\!\left(\frac{t}{10000^{2i/d}}\right), \qquad PE_{t,\,2i+1} = \cos\!\left(\frac{t}{10000^{2i/d}}\right)$$
+# $$\begin{aligned} PE_{t,\,2i} &= \sin\!\left(\frac{t}{10000^{2i/d}}\right) \\ PE_{t,\,2i+1} &= \cos\!\left(\frac{t}{10000^{2i/d}}\right) \end{aligned}$$
 #
 # %%
 positions = knob("positions", "without", choices=["without", "with"])

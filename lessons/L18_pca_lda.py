@@ -15,11 +15,11 @@
 #
 # 找什么方向，有两种想法。**PCA**：让所有照片的投影散得最开。**LDA**：让*不同人*的投影离得远，*同一人*的投影挤在一起。
 #
-# $$\text{PCA:}\quad \max_w \frac{w^\top S\, w}{w^\top w} \qquad\qquad \text{LDA:}\quad \max_w \frac{w^\top S_B\, w}{w^\top S_W\, w}$$
+# $$\text{PCA:}\ \max_w \frac{w^\top S\, w}{w^\top w} \qquad \text{LDA:}\  \max_w \frac{w^\top S_B\, w}{w^\top S_W\, w}$$
 #
 # $S$ 是协方差矩阵，$S_B$ 量不同类的平均值散得多开（类间），$S_W$ 量同一类里散得多开（类内）。两者都是从数据里*学*来的线性投影，不是手工设计的特征。
 #
-# %% [markdown] key="start" lang="en" zh="c269f8e6"
+# %% [markdown] key="start" lang="en" zh="ae39ccce"
 # # Eigenfaces and Fisherfaces
 #
 # A photograph of $112 \times 92$ is $10304$ numbers. But faces are much alike: whoever knows a few thousand of them can guess the rest. Could
@@ -29,7 +29,7 @@
 # Which directions? There are two ideas. **PCA**: the projections of all photographs should spread as far as possible. **LDA**: projections of
 # *different* people should lie far apart, those of the *same* person close together.
 #
-# $$\text{PCA:}\quad \max_w \frac{w^\top S\, w}{w^\top w} \qquad\qquad \text{LDA:}\quad \max_w \frac{w^\top S_B\, w}{w^\top S_W\, w}$$
+# $$\text{PCA:}\ \max_w \frac{w^\top S\, w}{w^\top w} \qquad \text{LDA:}\  \max_w \frac{w^\top S_B\, w}{w^\top S_W\, w}$$
 #
 # $S$ is the covariance matrix, $S_B$ measures how the means of the classes spread (between), $S_W$ how each class spreads around its own
 # (within). Both are linear projections *learned* from data and no features made by hand.
@@ -158,7 +158,7 @@ picture(curves(np.arange(40), {"R": heights}, x_name="k"))
 # second is only $40 \times 40$. If the small one has the solution $u$, the large one has $X^\top u$.
 #
 # %%
-q = knob("q", 8, choices=[1, 2, 4, 8, 16, 32])
+q = knob("q", 8, choices=[1, 4, 8, 16, 32])
 
 faces = generated_faces(people=8, per_person=5, size=(56, 46), seed=6, difficulty="easy")
 pixels = faces.images.reshape(40, 28, 2, 23, 2).mean((2, 4)).reshape(40, -1)

@@ -277,7 +277,13 @@ with trace("L") as recorded:
 
 small = np.random.default_rng(21).standard_normal((2, 28, 24))
 slow = Convolutional().to(dl.float64)
-gradcheck(lambda kernel, bias: F.conv2d(dl.tensor(small[:, None]), kernel, bias)[:, :, ::9, ::9], slow.features[0].weight, slow.features[0].bias, name="y", names="w b")  # fmt: skip
+gradcheck(
+    lambda kernel, bias: F.conv2d(dl.tensor(small[:, None]), kernel, bias)[:, :, ::9, ::9],
+    slow.features[0].weight,
+    slow.features[0].bias,
+    name="y",
+    names="w b",
+)
 
 # %% [markdown] key="open" lang="zh"
 # ## 不认识
@@ -341,13 +347,15 @@ picture(bars({rf"\text{{{name}}}": 100 * error for name, error in hidden["black"
 # %% [markdown] key="hidden" lang="zh"
 # 下半张涂黑：CNN 错 ${{100 * hidden["black"]["CNN"]:.0f}}\%$，GRU 错 ${{100 * hidden["black"]["GRU"]:.0f}}\%$，而原图上分别是
 # ${{100 * table["CNN"][0]:.0f}}\%$ 和 ${{100 * table["GRU"][0]:.0f}}\%$。GRU 并没有什么专门对付遮挡的零件。要不怕遮挡，训练时就得遮给它看。
-# 调暗：CNN 错 ${{100 * hidden["dark"]["CNN"]:.0f}}\%$。每张图都先化成均值零、方差一，均匀地变暗几乎不改变网络看到的数。
+# 调暗：CNN 错 ${{100 * hidden["dark"]["CNN"]:.0f}}\%$。每张图都先化成均值零、方差一，亮度本身不要紧；要紧的是
+# 暗处的噪声，它也一起放大了。
 #
-# %% [markdown] key="hidden" lang="en" zh="4459a486"
+# %% [markdown] key="hidden" lang="en" zh="ecfdab48"
 # With the lower half black the CNN gets ${{100 * hidden["black"]["CNN"]:.0f}}\%$ wrong and the GRU ${{100 * hidden["black"]["GRU"]:.0f}}\%$, against
 # ${{100 * table["CNN"][0]:.0f}}\%$ and ${{100 * table["GRU"][0]:.0f}}\%$ on whole pictures. There is nothing in a GRU that deals with occlusion. Whoever
 # wants a network that does must hide things from it in training. In dim light the CNN gets ${{100 * hidden["dark"]["CNN"]:.0f}}\%$ wrong:
-# every picture is first brought to mean zero and variance one, so an even dimming hardly changes the numbers that the network sees.
+# every picture is first brought to mean zero and variance one, so brightness as such does not matter; what matters is the noise in the
+# dark, which is amplified as well.
 #
 # %% [markdown] key="decide" lang="zh"
 # ## 练习 E21.1：说出名字，或者不说
@@ -396,7 +404,7 @@ check("E21.2", threshold_for)
 # | 001-T2 | “身份验证、入侵检测…广告推送…病人诊断” | 作为例子可以，还应说到同意、偏差和法律。 |
 # | 001-T8 | “卷积神经网络、递归神经网络” | 见 000-T3。 |
 # | 001-T12 | “输出人脸特征的向量” | 特征向量、分数、概率是三样东西；认没见过的人靠第一样。 |
-# | 001-T21、002-T9、003-T24 | 展望：“更高的识别准确率…更好的隐私保护” | 对未来的看法，无须更正。 |
+# | 001-T21 | 展望：“更高的识别准确率…更好的隐私保护” | 对未来的看法，无须更正；002-T9、003-T24 也是。 |
 # | 001-C1b | `cv2.resize(image, (224, 224))` | 先检测、对齐、裁剪，再缩放。 |
 # | 002-T1 | “目前人工智能领域最热门的技术之一” | 这是看法；能量的是错误率和代价。 |
 # | 002-T2 | “特征提取、特征提取以及特征提取” | 检测 → 对齐 → 取特征 → 比较。 |
@@ -417,7 +425,7 @@ check("E21.2", threshold_for)
 #
 # 人脸是敏感的信息。这里没有一张真人的照片；用到真人身上之前，先问过本人。
 #
-# %% [markdown] key="document" lang="en" zh="77b20d8f"
+# %% [markdown] key="document" lang="en" zh="160fd67c"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
@@ -428,7 +436,7 @@ check("E21.2", threshold_for)
 # | 001-T2 | “身份验证、入侵检测…广告推送…病人诊断” (identity checks … advertising … diagnosis) | Fine as examples, with consent, bias and law beside them. |
 # | 001-T8 | “卷积神经网络、递归神经网络” (convolutional, recursive networks) | See 000-T3. |
 # | 001-T12 | “输出人脸特征的向量” (gives the vector of features) | Embedding, scores and probabilities are three things; people never seen are recognized by the first. |
-# | 001-T21, 002-T9, 003-T24 | the outlook: “更高的识别准确率…更好的隐私保护” (higher accuracy … better privacy) | Views of the future; nothing to correct. |
+# | 001-T21 | the outlook: “更高的识别准确率…更好的隐私保护” (higher accuracy … better privacy) | A view of the future, nothing to correct; 002-T9 and 003-T24 likewise. |
 # | 001-C1b | `cv2.resize(image, (224, 224))` | First detect, align and crop, then scale. |
 # | 002-T1 | “目前人工智能领域最热门的技术之一” (one of the hottest techniques) | An opinion; what can be measured are error rates and costs. |
 # | 002-T2 | “特征提取、特征提取以及特征提取” (feature extraction, three times) | Detect → align → embed → compare. |

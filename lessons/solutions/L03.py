@@ -14,6 +14,10 @@ def overflowing(o, c):
     return -dl.log(p[c])
 
 
+def sum_overflowing(o, c):
+    return dl.log(dl.exp(o).sum()) - o[c]
+
+
 def binary_mean(o, c):
     p = dl.softmax(o, dim=0)
     y = dl.tensor([float(k == c) for k in range(len(o))])
@@ -69,6 +73,12 @@ EXERCISES = (
                 "小分数都对，一千分时成了 nan：exp(1000) 装不下。softmax 不变的那一步在“一千分怎么办”里。",
                 "Right for small scores, but a thousand gives nan: exp(1000) does not fit. The step that leaves softmax as it is "
                 "stands under “A score of a thousand”.",
+            ),
+            Wrong(
+                sum_overflowing,
+                "公式对，小分数也对；一千分时 exp 成了无穷大，损失也跟着无穷。先减去最大的分数。",
+                "The formula is right, and so are small scores; at a thousand exp is infinite, and the loss with it. Subtract the "
+                "largest score first.",
             ),
             Wrong(
                 binary_mean,

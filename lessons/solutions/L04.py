@@ -25,6 +25,10 @@ def weight_averaged(X, W, gY):
     return gY @ W, gY.T @ X / len(X), gY.sum(0)
 
 
+def another_order(X, W, gY):
+    return gY.T @ X, gY @ W, gY.sum(0)
+
+
 def flattened(images):
     return images.reshape(len(images), -1)
 
@@ -65,6 +69,11 @@ EXERCISES = (
                 "W 的形状是 (out, in)，你的梯度是 (in, out)：梯度和它所属的东西形状相同。",
                 "W has the shape (out, in), your gradient (in, out): a gradient has the shape of what it belongs to.",
                 "002-F3",
+            ),
+            Wrong(
+                another_order,
+                "三个都对，次序不对：先是输入 X 的，再是 W 的，最后是 b 的。",
+                "All three are right, in another order: first that of the input X, then of W, last of b.",
             ),
             Wrong(
                 bias_averaged,

@@ -49,6 +49,10 @@ def without_the_one(H, K, S, P):
     return (H + 2 * P - K) // S
 
 
+def stride_forgotten(H, K, S, P):
+    return H + 2 * P - K + 1
+
+
 def padded_once(H, K, S, P):
     return (H + P - K) // S + 1
 
@@ -127,6 +131,11 @@ EXERCISES = (
                 without_the_one,
                 "窗口一步不走时就已经有一个输出：还要加 1。",
                 "Before the window moves at all there is one output: add 1.",
+            ),
+            Wrong(
+                stride_forgotten,
+                "步幅还没有用到：每次走 S 格，位置就少到大约 S 分之一。",
+                "The stride has not been used: moving by S leaves about one place in S.",
             ),
             Wrong(padded_once, "填充在两边都有：是 2P。", "The padding is on both sides: 2P."),
             Wrong(

@@ -52,6 +52,10 @@ def plus_one_forgotten(n, k, stride):
     return (n - k) // stride
 
 
+def stride_forgotten(n, k, stride):
+    return n - k + 1
+
+
 def divided(n, k, stride):
     return n // stride
 
@@ -110,6 +114,11 @@ EXERCISES = (
                 plus_one_forgotten,
                 "数的是步数。窗口比步数多一个：不走的时候已经有一个了。",
                 "That counts steps. There is one window more than steps: one is there before the first step.",
+            ),
+            Wrong(
+                stride_forgotten,
+                "步幅还没有用到：这是步幅为一时的个数。",
+                "The stride has not been used: that is the number for a stride of one.",
             ),
             Wrong(
                 divided,

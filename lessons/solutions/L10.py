@@ -60,6 +60,11 @@ def gradients_added(theta, G, g, alpha, eps):
     return theta - alpha * g / (math.sqrt(G) + eps), G
 
 
+def eps_in_the_root(theta, G, g, alpha, eps):
+    G = G + g * g
+    return theta - alpha * g / math.sqrt(G + eps), G
+
+
 ADAM = [
     (0.0, 0.0, 0.0, 1, 0.1, 0.001, 0.9, 0.999, 1e-8),
     (1.0, 0.5, 0.25, 3, -10.0, 0.01, 0.9, 0.999, 1e-8),
@@ -111,6 +116,11 @@ EXERCISES = (
                 old_sum,
                 "先把这一步的平方加进 G，再走：不然第一步就除以零。",
                 "First add this step's square to G, then step: otherwise the first step divides by zero.",
+            ),
+            Wrong(
+                eps_in_the_root,
+                "ε 加在了根号里面；公式里它在根号外面。",
+                "You added ε inside the root; in the formula it stands outside.",
             ),
             Wrong(
                 forgetful,

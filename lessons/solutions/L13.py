@@ -43,6 +43,10 @@ def bias_once(xs, h0, W_xh, W_hh, b):
     return np.array(states)
 
 
+def start_included(xs, h0, W_xh, W_hh, b):
+    return np.array([h0, *rnn_states(xs, h0, W_xh, W_hh, b)])
+
+
 def path(xs, h0, w, u):
     states = [h0]
     for x in xs:
@@ -110,6 +114,11 @@ EXERCISES = (
                 "每一步都从 h₀ 出发，上一步的状态没有传下来。",
                 "Every step starts from h₀; the state of the step before is not handed on.",
                 "001-C8",
+            ),
+            Wrong(
+                start_included,
+                "多了一行：h₀ 是给定的，要的是从 h₁ 起的 T 个。",
+                "One row too many: h₀ is given; asked for are the T states from h₁ on.",
             ),
             Wrong(
                 never_squashed,

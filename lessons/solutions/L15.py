@@ -52,6 +52,10 @@ def content_gated_by_sigmoid(a, c):
     return sigmoid(o) * np.tanh(c), c
 
 
+def memory_first(a, c):
+    return lstm_step(a, c)[::-1]
+
+
 def kept(b, T):
     return (1 / (1 + math.exp(-b))) ** T
 
@@ -97,6 +101,11 @@ EXERCISES = (
                 memory_shown_raw,
                 "h 少了 tanh：记忆可以比一大，给外面看之前要压一压。",
                 "h lacks its tanh: a memory may be larger than one and is squeezed before it is shown.",
+            ),
+            Wrong(
+                memory_first,
+                "两个都对，次序反了：先 h，后 c。",
+                "Both are right, in the other order: first h, then c.",
             ),
             Wrong(
                 other_order,

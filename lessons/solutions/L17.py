@@ -54,6 +54,11 @@ def own_angle_each(t, d):
     return np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles))
 
 
+def half_the_exponent(t, d):
+    angles = t / 10000 ** (np.arange(d // 2) / d)
+    return np.stack([np.sin(angles), np.cos(angles)], 1).ravel()
+
+
 def just_the_number(t, d):
     return np.full(d, float(t))
 
@@ -123,6 +128,11 @@ EXERCISES = (
                 own_angle_each,
                 "一对共用一个角：指数里是 2i/d，余弦那个也用 2i。",
                 "A pair shares its angle: the exponent is 2i/d, for the cosine 2i as well.",
+            ),
+            Wrong(
+                half_the_exponent,
+                "指数差了一倍：公式里是 2i/d，i 从 0 数到 d/2−1。",
+                "The exponent is half of what it should be: 2i/d in the formula, with i from 0 to d/2−1.",
             ),
             Wrong(
                 just_the_number,

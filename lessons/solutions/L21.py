@@ -1,5 +1,7 @@
 """Exercises of L21: the answer of an open-set recognizer, and the threshold for a share of false alarms."""
 
+import numpy as np
+
 from minidl.teaching import Exercise, Wrong
 
 
@@ -41,6 +43,10 @@ def highest(impostors, far):
 
 def average(impostors, far):
     return sum(impostors) / len(impostors)
+
+
+def quantile(impostors, far):
+    return float(np.quantile(impostors, 1 - far))
 
 
 def one_too_many(impostors, far):
@@ -105,6 +111,11 @@ EXERCISES = (
                 average,
                 "平均值和要求的比例没有关系：大约一半的陌生人在它之上。",
                 "The mean has nothing to do with the share that is allowed: about half of the strangers lie above it.",
+            ),
+            Wrong(
+                quantile,
+                "这是插值出来的分位数，落在两个相似度之间；要的是 impostors 里的一个，而且越小越好。",
+                "That is an interpolated quantile, between two of the similarities; asked for is one of them, and the smallest that will do.",
             ),
             Wrong(
                 one_too_many,
