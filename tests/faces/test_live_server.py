@@ -320,6 +320,8 @@ def test_a_model_and_a_gallery_that_are_given_are_used(
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("eigen: m.minidl, trained with 3 people\nopen http://127.0.0.1:")
     assert ([one["name"] for one in desks[0].people()], desks[0].about()["gallery"]) == (["ann", "bob", "cleo"], None)
+    assert main([*words, "--empty"]) == 0
+    assert desks.pop().people() == []
     (tmp_path / "word").write_text("open sesame")
     words += ["--gallery", str(tmp_path / "g"), "--passphrase-file", str(tmp_path / "word")]
     pytest.importorskip("cryptography", reason="cryptography is not installed (pip install minidl[crypto])")

@@ -26,6 +26,7 @@ def add_to(actions: Any) -> None:
     command.add_argument("--model", type=Path, help="a file that `train` wrote; without it, one is made in seconds")
     command.add_argument("--data", help=DATA + "; what to make one with (default: drawn faces)")
     command.add_argument("--gallery", type=Path, help="where people are kept (default: in memory, until the end)")
+    command.add_argument("--empty", action="store_true", help="begin without the people of the training")
     add_passphrase(command)
     command.add_argument("--encrypt", action="store_true", help="ask for a passphrase and seal a new gallery by it")
     command.add_argument("--port", type=_port, default=0, help="of 127.0.0.1 (default: any that is free)")
@@ -72,8 +73,9 @@ def _recognizer(options: argparse.Namespace) -> tuple[FaceRecognizer, dict[str, 
         data = None if options.data is None else datasets.load(options.data, image_size=(112, 92), min_people=4)
         gallery = Gallery() if options.gallery is None else open_gallery(options.gallery, options, create=True)
         return quick_recognizer(gallery, data)
-    recognizer = (
-        FaceRecognizer.load(options.model, options.device) if options.gallery is None else opened_to_change(options)
-    )
+    if options.gallery is not None:
+        recognizer = opened_to_change(options)
+    else:
+        recognizer = FaceRecognizer.load(options.model, options.device, gallery=Gallery() if options.empty else None)
     name, people = options.model.name, len(recognizer.classes)
     return recognizer, {"en": f"{name}, trained with {people} people", "zh": f"{name}，用 {people} 个人训练"}

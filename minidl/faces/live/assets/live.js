@@ -6,6 +6,7 @@ const at = (id) => document.getElementById(id);
 const [video, photo, boxes, stage] = ['video', 'photo', 'boxes', 'stage'].map(at);
 const LONGEST = 1600; // pixels of a photograph's longer side that are sent
 const FRAME = 640;
+const LISTED = 300; // people; more are counted
 const SHOTS = 5; // frames by which a person is enrolled
 
 let running = false;
@@ -39,7 +40,8 @@ const WORDS = {
   unreadable: ['this file is not a picture that the browser can read', '浏览器无法读取这个文件'],
   model: ['Model: {model} ({source}), {n} learned parameters.', '模型：{model}（{source}），学到的参数 {n} 个。'],
   rates: ['Threshold {threshold}. When it was chosen, by {images} images, {named} % of strangers searched among {people} people were given a name, and {missed} % of pictures of known people were not. Here it may be worse: other light, another camera, other people.', '阈值 {threshold}。选择它时用了 {images} 张图像：在 {people} 人中查找的陌生人有 {named} % 被叫了名字，认识的人有 {missed} % 的照片没被认出。在这里可能更差：光线、相机和人都不同。'],
-  thumb: ['Threshold {threshold}, {source}.', '阈值 {threshold}，{source}。'],
+  thumb: ['Threshold {threshold}, by a rule of thumb on the training images: calibrate the model with others (minidl faces calibrate).', '阈值 {threshold}，来自训练图像上的经验规则：请用别的图像校准（minidl faces calibrate）。'],
+  more: ['and {n} others', '还有 {n} 人'],
   in_file: ['Kept in {file}.', '保存在 {file}。'],
   in_sealed: ['Kept in {file}, sealed by a passphrase.', '保存在 {file}，已用口令加密。'],
   speed: ['{n} looks a second', '每秒看 {n} 次'],
@@ -335,7 +337,7 @@ async function refreshPeople() {
 
 function drawPeople() {
   at('no-people').hidden = known.length > 0;
-  at('people').replaceChildren(...known.map(({ name, templates }) => {
+  const rows = known.slice(0, LISTED).map(({ name, templates }) => {
     const made = element('li');
     const who = element('span', '', 'who');
     who.append(element('b', String(name)), ' ', element('small', say('templates', { n: templates })));
@@ -344,7 +346,9 @@ function drawPeople() {
     button.addEventListener('click', () => forget(name));
     made.append(who, button);
     return made;
-  }));
+  });
+  if (known.length > LISTED) rows.push(element('li', say('more', { n: known.length - LISTED }), 'quiet'));
+  at('people').replaceChildren(...rows);
 }
 
 async function forget(name) {
@@ -438,9 +442,9 @@ function drawAbout() {
   at('about-model').textContent = say('model', { model: facts.model, source: facts.source[root.lang], n: facts.parameters.toLocaleString('en') });
   const measured = chosen.source.startsWith('given') && chosen.named !== null;
   at('about-rates').textContent = say(measured ? 'rates' : 'thumb', {
-    threshold: facts.threshold.toFixed(3), images: chosen.images, people: chosen.people, source: chosen.source,
+    threshold: facts.threshold.toFixed(3), images: chosen.images, people: chosen.people,
     named: (100 * (chosen.named ?? 0)).toFixed(1), missed: (100 * (chosen.missed ?? 0)).toFixed(1),
-  });
+  }) + (measured && chosen.source !== 'given images' ? ` (${chosen.source})` : '');
   at('about-better').hidden = facts.parameters > 0;
   at('kept-memory').hidden = facts.gallery !== null;
   at('kept-file').hidden = facts.gallery === null;
