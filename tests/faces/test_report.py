@@ -26,7 +26,8 @@ from minidl.faces.errors import BadDataset
 from minidl.faces.generated import generated_faces
 from minidl.faces.images import decode_image
 from minidl.faces.report import Findings, measure, report_html
-from minidl.faces.report.findings import Share, operation
+from minidl.faces.report.findings import Share
+from minidl.faces.report.measuring import operation
 from minidl.faces.report.words import LANGUAGES, strings
 from minidl.faces.trials import search
 

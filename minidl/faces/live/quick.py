@@ -12,8 +12,8 @@ from minidl.faces.recognizer import FaceRecognizer
 MODEL: Final = "lbp"
 """Local binary patterns learn nothing, so they lose nothing between drawn faces and real ones. Of what can be made in
 seconds they carry over best: with the threshold from drawn faces, of 400 ORL photographs searched as strangers among
-the other 39 people none was named, and 11 % of known ones were missed; fisherfaces from 100 drawn people named 41 % of
-the strangers (one run, 2026-11-22)."""
+the other 39 people none was named, and 10.5 % of known ones were missed; fisherfaces from 100 drawn people named 41 %
+of the strangers (one run, 2026-11-22)."""
 PEOPLE, EACH, SEED, FAR = 20, 8, 7, 0.01
 LEARNED: Final = 2
 """The fewest people that a recognizer is fitted to; all others are left for the threshold."""

@@ -4,6 +4,6 @@
 """
 
 from minidl.faces.report.findings import Findings as Findings
-from minidl.faces.report.findings import measure as measure
+from minidl.faces.report.measuring import measure as measure
 from minidl.faces.report.page import report_html as report_html
 from minidl.faces.report.page import write_report as write_report
