@@ -203,12 +203,14 @@ picture(curves(ks, {name: valley(p[:, 0], p[:, 1]) for name, p in lines.items()}
 #
 # 一次训练是三个动作：清零梯度，算损失并回传，更新。在播放器里看两步：更新那一格写着参数、梯度、$v$ 的前后。回传之后参数没有动，
 # 动它的是 `step()`。
+# 播放器的公式沿用 PyTorch 的字母：$v$ 写作 $b$，$\beta$ 写作 $\mu$；多出来的 $\tau$ 就是 `dampening`，这里是零。
 #
-# %% [markdown] key="step" lang="en" zh="ddd2a1a8"
+# %% [markdown] key="step" lang="en" zh="f23aa25b"
 # ## One step in full
 #
 # Training is three actions: clear the gradients, compute the loss and walk back, update. Watch two steps in the player: the update
 # shows the parameter, its gradient and $v$, before and after. Walking back does not move the parameter; `step()` does.
+# The formulas of the player keep PyTorch's letters: $v$ is written $b$ and $\beta$ is written $\mu$; the extra $\tau$ is `dampening`, zero here.
 #
 # %%
 theta = dl.tensor([1.0, 1.0], requires_grad=True)

@@ -161,14 +161,14 @@ surest = F.softmax(scores, 1).max(1)[0]
 
 # %% tags=["figure"]
 picture(curves(np.arange(len(losses)), {"L": losses}, x_name="k", log="y"))
-picture(bars({"p": surest}, 0.0, 1.0))
+picture(bars({"p": surest}, 0.0, 1.0, labels=list(guesses)))
 
 
 # %% [markdown] key="learned" lang="zh"
-# 读 **{{text[:-1]}}**，它答 **{{guesses}}**，最后的损失是 ${{losses[-1]:.4f}}$；下面几根条，是它每一步给自己的答案的概率。
+# 读 **{{text[:-1]}}**，它答 **{{guesses}}**，最后的损失是 ${{losses[-1]:.4f}}$；那几根条是它每一步给自己的答案的概率。
 # 在菜单里选 `aabbcc` 看看：同一个 a，第一次后面是 a，第二次后面是 b，没有记忆的网络一定会错一个，有记忆的两个都能答对。
 #
-# %% [markdown] key="learned" lang="en" zh="671741f4"
+# %% [markdown] key="learned" lang="en" zh="27b10e8f"
 # Reading **{{text[:-1]}}** it answers **{{guesses}}**; the loss at the end is ${{losses[-1]:.4f}}$, and the bars are the
 # probabilities it gives to its own answers, step by step. Choose `aabbcc` in the menu: the same a is followed by a the first time and by b
 # the second. A network without memory is bound to get one of them wrong; with a memory it can get both right.

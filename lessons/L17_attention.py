@@ -180,10 +180,10 @@ picture(heat(table, "PE"))
 # %% [markdown] key="permuted" lang="zh"
 # 换了次序之后，各个词的输出最多变了 ${{moved:.4f}}$。把菜单拨到 `with` 再看。
 #
-# 位置 $1$ 的编码（$d = 4$）是 ${{pe_1:.4f}}$。下面那张图一行一个位置：左边几列转得快，分得清邻居；右边几列转得慢，分得清远近。
+# 位置 $1$ 的编码（$d = 4$）是 ${{pe_1:.4f}}$。上面那张图一行一个位置：左边几列转得快，分得清邻居；右边几列转得慢，分得清远近。
 # 每个位置得到的是*一个向量*；一维或二维说的是位置的编号（照片的小块有两个编号，行和列）。
 #
-# %% [markdown] key="permuted" lang="en" zh="b071d2a5"
+# %% [markdown] key="permuted" lang="en" zh="4091b4a5"
 # After the change of order, the outputs of the tokens differ by at most ${{moved:.4f}}$. Turn the menu to `with` and look again.
 #
 # The code of position $1$ (for $d = 4$) is ${{pe_1:.4f}}$. In the picture each row is a position: the columns on the left turn fast and tell
