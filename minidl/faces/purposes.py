@@ -16,9 +16,9 @@ def _identification(recipe: Recipe) -> Recipe:
 
 def _verification(recipe: Recipe) -> Recipe:
     """Long, as many people take long to learn: fitted on 13 of the first 20 people of ORL and tried on the other 7 (two
-    choices of them), the EER was 8.1 % in 400 steps and 4.6 % in 800, the loss still falling. Asked about moved images too, it lets in 1
-    to 2 % more friends at the same rate of strangers. ArcFace, people bent into others and mirror images of people made
-    of two were no better there."""
+    choices of them), the EER was 8.1 % in 400 steps and 4.6 % in 800, the loss still falling. Asked about moved images
+    too, it lets in 1 % more friends at the same rate of strangers. ArcFace, people bent into others and mirror images
+    of people made of two were no better there."""
     return replace(recipe, steps=4 * recipe.steps, virtual=600, scale=16.0, moved=2, members=1)
 
 
