@@ -216,19 +216,19 @@ picture(beside(heat(kernel[0, 0], "w"), curves(np.arange(len(losses)), {"L": los
 #
 # ## 练习
 #
-# E06.1：用循环写 `correlate(x, w)`：$x$ 与 $w$ 是两个二维的 NumPy 数组，步幅 $1$，不填充，没有偏置。
+# E06.1：用循环写 `correlate(x, w)`：$x$ 与 $w$ 是两个二维的 NumPy 数组，不必是方的；步幅 $1$，不填充，没有偏置。
 #
 # E06.2：写 `side(H, K, S, P)`：输出的边长。
 #
 # E06.3：写 `input_gradient(g, w)`：$\bar x$，由 $\bar y$ 与 $w$ 得出（步幅 $1$，不填充）。
 #
-# %% [markdown] key="exercises" lang="en" zh="d72fc20d"
+# %% [markdown] key="exercises" lang="en" zh="069c354d"
 # It began with zeros, and in the end differs from Sobel by at most ${{(kernel[0, 0] - sobel).abs().max():.0e}}$. Nobody told it what an
 # edge is.
 #
 # ## Exercises
 #
-# E06.1: with loops, write `correlate(x, w)`: $x$ and $w$ are two NumPy arrays of two axes; stride $1$, no padding, no bias.
+# E06.1: with loops, write `correlate(x, w)`: $x$ and $w$ are two NumPy arrays of two axes, not necessarily square; stride $1$, no padding, no bias.
 #
 # E06.2: write `side(H, K, S, P)`: the side of the output.
 #

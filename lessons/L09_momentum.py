@@ -155,22 +155,30 @@ show(np.array(heavy[1:]), r"v_{\text{heavy}}")
 #
 # $$\alpha_{\text{heavy}} = (1 - \beta)\,\alpha_{\text{average}}$$
 #
-# 两者走的是*同一条路*。不缩小，重球的每一步就大了十倍。让三个球各走两百步：
+# 两者走的是*同一条路*：下面的 `averaged` 照抄文章的公式，`matched` 用 PyTorch 的写法和十分之一的学习率。不缩小，重球的每一步就大了十倍。让三个球各走两百步：
 #
-# %% [markdown] key="same" lang="en" zh="11c7c868"
+# %% [markdown] key="same" lang="en" zh="2aa82898"
 # Every number of the heavy ball is exactly $1/(1-\beta)$ times the average, that is ten times. So if the learning rate is made smaller
 # in turn,
 #
 # $$\alpha_{\text{heavy}} = (1 - \beta)\,\alpha_{\text{average}}$$
 #
-# both walk *the same path*. Otherwise each step of the heavy ball is ten times as large. Let three balls walk two hundred steps:
+# both walk *the same path*: `averaged` below is the formula of the document as it stands, `matched` is PyTorch's with a tenth of the rate.
+# Otherwise each step of the heavy ball is ten times as large. Let three balls walk two hundred steps:
 #
 # %%
-def averaged(parameters, alpha, beta):
-    return optim.SGD(parameters, lr=(1 - beta) * alpha, momentum=beta)
+def averaged(alpha, beta, steps):
+    theta, v = np.array([1.0, 1.0]), np.zeros(2)
+    path = [theta]
+    for _ in range(steps):
+        g = np.array([100.0, 1.0]) * theta
+        v = beta * v + (1 - beta) * g
+        theta = theta - alpha * v
+        path.append(theta)
+    return np.array(path)
 
 
-document = descend(lambda p: averaged(p, 0.01, 0.9), 200)
+document = averaged(0.01, 0.9, 200)
 matched = descend(lambda p: optim.SGD(p, lr=0.001, momentum=0.9), 200)
 unmatched = descend(lambda p: optim.SGD(p, lr=0.01, momentum=0.9), 200)
 damped = descend(lambda p: optim.SGD(p, lr=0.01, momentum=0.9, dampening=0.9), 200)

@@ -27,6 +27,11 @@ def sum_halved(op, a, b, gy):
     return (gy / 2, gy / 2) if op == "add" else rule(op, a, b, gy)
 
 
+def bare_number(op, a, b, gy):
+    found = rule(op, a, b, gy)
+    return found if op != "pow" else found[0]
+
+
 def backward(table):
     bar = {name: 0.0 for result, inputs in table for name in [result, *[name for name, _ in inputs]]}
     bar[table[-1][0]] = 1.0
@@ -100,6 +105,11 @@ EXERCISES = (
                 exponent_kept,
                 "乘方：求导之后指数要减一。",
                 "The power: differentiating lowers the exponent by one.",
+            ),
+            Wrong(
+                bare_number,
+                "数都对；乘方的那一个也要装在元组里返回，(x,)，这样三种运算可以一样对待。",
+                "The numbers are right; return that of the power in a tuple as well, (x,), so that all operations are treated alike.",
             ),
             Wrong(
                 sum_halved,

@@ -53,6 +53,10 @@ def stride_forgotten(H, K, S, P):
     return H + 2 * P - K + 1
 
 
+def kernel_forgotten(H, K, S, P):
+    return (H + 2 * P) // S
+
+
 def padded_once(H, K, S, P):
     return (H + P - K) // S + 1
 
@@ -136,6 +140,11 @@ EXERCISES = (
                 stride_forgotten,
                 "步幅还没有用到：每次走 S 格，位置就少到大约 S 分之一。",
                 "The stride has not been used: moving by S leaves about one place in S.",
+            ),
+            Wrong(
+                kernel_forgotten,
+                "窗口有 K 格宽，走到右边缘就得停：还没有用到 K。",
+                "The window is K wide and has to stop at the right edge: K has not been used yet.",
             ),
             Wrong(padded_once, "填充在两边都有：是 2P。", "The padding is on both sides: 2P."),
             Wrong(

@@ -31,6 +31,15 @@ def always_one(Q, K, V):
     return softmax(s) * V
 
 
+def divided_by_tokens(Q, K, V):
+    return softmax(Q @ K.T / np.sqrt(len(Q))) @ V
+
+
+def sums_laid_across(Q, K, V):
+    e = np.exp(Q @ K.T / np.sqrt(Q.shape[1]))
+    return e / e.sum(1) @ V
+
+
 def raw_scores(Q, K, V):
     return Q @ K.T / np.sqrt(Q.shape[1]) @ V
 
@@ -99,6 +108,16 @@ EXERCISES = (
                 divided_by_d,
                 "内积的方差是 d，标准差是 √d：除以标准差。",
                 "The variance of the inner product is d, its standard deviation √d: divide by the latter.",
+            ),
+            Wrong(
+                divided_by_tokens,
+                "除错了数：d 是键的长度，也就是列数，不是词的个数。",
+                "The wrong number: d is the length of a key, the number of columns, and not that of tokens.",
+            ),
+            Wrong(
+                sums_laid_across,
+                "每行的和除到列上去了：求和时要 keepdims=True，或者写 e.sum(1)[:, None]。",
+                "The sums of the rows divide the columns: sum with keepdims=True, or write e.sum(1)[:, None].",
             ),
             Wrong(
                 raw_scores,

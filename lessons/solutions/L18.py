@@ -30,6 +30,10 @@ def standardised(X):
     return pointed(np.linalg.eigh(np.corrcoef(X.T))[1][:, -1])
 
 
+def other_sign(X):
+    return -principal(X)
+
+
 def scatter(X, y):
     return sum((X[y == k] - X[y == k].mean(0)).T @ (X[y == k] - X[y == k].mean(0)) for k in (0, 1))
 
@@ -56,6 +60,10 @@ def not_inverted(X, y):
 
 def widest(X, y):
     return principal(X)
+
+
+def not_of_length_one(X, y):
+    return np.linalg.solve(scatter(X, y), gap(X, y))
 
 
 def turned(X, y):
@@ -93,6 +101,11 @@ EXERCISES = (
                 "eigh sorts from small to large: that is the direction of the least spread.",
             ),
             Wrong(
+                other_sign,
+                "方向对，符号要取使各分量之和为正的那个。",
+                "The direction is right; take the sign that makes the components add up to something positive.",
+            ),
+            Wrong(
                 row_of_vectors,
                 "特征向量是列，不是行。",
                 "Eigenvectors are columns and not rows.",
@@ -125,6 +138,11 @@ EXERCISES = (
                 "这是 PCA：没有用到标签。",
                 "That is PCA: labels were not used.",
                 "003-T2",
+            ),
+            Wrong(
+                not_of_length_one,
+                "方向对，还没有化成长度一：除以 np.linalg.norm(w)。",
+                "The direction is right, the length is not one yet: divide by np.linalg.norm(w).",
             ),
             Wrong(
                 turned,

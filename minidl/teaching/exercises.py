@@ -96,7 +96,7 @@ class Exercise:
                 return Verdict(self.id, "wrong", wrong.hint, wrong)
         case = self._cases()[differs]
         values = {
-            "case": _described(case),
+            "case": _described(case[0] if len(case) == 1 else case),
             "found": _described(found[differs]),
             "expected": _described(expected[differs]),
         }

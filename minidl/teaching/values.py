@@ -44,7 +44,8 @@ def formatted(value: Any, spec: str = "") -> str:
     if isinstance(value, str):
         return format(value, spec)
     if isinstance(value, tuple | list):
-        return "(" + ", ".join(formatted(item, spec) for item in value) + ")"
+        alone = "," if isinstance(value, tuple) and len(value) == 1 else ""
+        return "(" + ", ".join(formatted(item, spec) for item in value) + alone + ")"
     array = array_of(value)
     if array.ndim == 0:
         return number(array.item(), spec)
