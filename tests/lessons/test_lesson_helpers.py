@@ -255,7 +255,7 @@ def test_a_wrong_answer_is_known_by_what_it_computes() -> None:
     verdict = task.judge(lambda x: 2 * x + 1)
     assert verdict.wrong is None
     assert verdict.hint is not None
-    assert verdict.hint["en"] == "for (1) it gives 3, expected 2."
+    assert verdict.hint["en"] == "for 1 it gives 3, expected 2."
     assert task.judge(lambda x: dl.tensor(2 * x)).state == "passed", "a tensor says the same as a number"
     assert task.judge(lambda x: [2 * x]).state == "wrong", "another shape does not"
 
