@@ -94,11 +94,11 @@ picture(
 
 # %% [markdown] key="read" lang="zh"
 # 协方差矩阵的特征值是 ${{values:.4f}}$：大的那个就是沿 PCA 方向散开的方差。最后两幅是八个点的影子：左边投影到 PCA 的方向，右边投影到 LDA 的。
-# 拿同类散开的标准差当尺子：PCA 的影子里，两类的平均值相距 ${{apart["PCA"]:.1f}}$ 尺，LDA 的影子里相距 ${{apart["LDA"]:.1f}}$ 尺。
+# 以同类散开的标准差为单位，PCA 的影子里两类的平均值相距 ${{apart["PCA"]:.1f}}$，LDA 的影子里相距 ${{apart["LDA"]:.1f}}$。
 #
 # **PCA 不看标签**：它只管散得开，散开的若是光线而不是人，它也照样留下。LDA 看标签。$\varphi = 0°$ 时两者走到一起。
 #
-# %% [markdown] key="read" lang="en" zh="c3b8d09c"
+# %% [markdown] key="read" lang="en" zh="ac14783e"
 # The eigenvalues of the covariance matrix are ${{values:.4f}}$; the larger is the variance along the direction of PCA. The last two
 # pictures are the shadows of the eight points, on the left in the direction of PCA, on the right of LDA. Measured by the standard deviation
 # within a class, the means of the classes are ${{apart["PCA"]:.1f}}$ apart in the shadow of PCA and ${{apart["LDA"]:.1f}}$ in that of LDA.
