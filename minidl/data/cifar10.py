@@ -8,6 +8,8 @@ Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, Unive
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from minidl.data.dataset import TensorDataset
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-bin"
 RECORD = 1 + 3 * 32 * 32
+MOST_PADDING = 2**20
+"""Bytes that may follow the last member of an archive."""
 PICTURES = 10_000
 """Pictures in each of the six files."""
 
@@ -99,7 +103,7 @@ def _files(root: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         try:
             yield name, (folder / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(
                 f"CIFAR10: {folder} holds no {name}: give the folder {FOLDER}, one that holds it, "
                 "or cifar-10-binary.tar.gz (the binary version, not the Python one)"
@@ -110,6 +114,9 @@ def _members(archive: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(archive) as opened:
             known = {Path(member.name).name: member for member in opened if member.isfile()}
+            rest = opened.fileobj.read(MOST_PADDING) if opened.fileobj else b""  # to the end: its checksum is there
+            if len(rest) == MOST_PADDING:
+                raise ValueError(f"CIFAR10: {archive} goes on long after the end of its archive: fetch it again")
             for name in names:
                 if name not in known:
                     raise FileNotFoundError(
@@ -124,5 +131,6 @@ def _members(archive: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
                 content = opened.extractfile(member)
                 assert content is not None  # it is a file
                 yield name, content.read()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"CIFAR10: {archive} is not a readable archive: {error}") from None
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise ValueError(f"CIFAR10: {archive} is not a readable archive ({reason}): fetch it again") from None

@@ -20,6 +20,8 @@ def listed(who: str, params: Any) -> list[Any]:
     """Parameters as a list; a set is refused, because its order differs from run to run."""
     if isinstance(params, set | frozenset):
         raise TypeError(f"{who}: a set of parameters has no order that a later run could repeat; use a list")
+    if hasattr(params, "parameters"):
+        raise TypeError(f"{who}: expected parameters, got a {type(params).__name__}; give its .parameters()")
     result = [params] if isinstance(params, Variable) else list(params)
     if not result:
         raise ValueError(f"{who}: the list of parameters is empty")

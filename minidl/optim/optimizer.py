@@ -253,6 +253,8 @@ class Optimizer:
         Raises:
             ValueError: other groups, other numbers or names of parameters, or state of another shape.
         """
+        if missing := {"param_groups", "state"} - state_dict.keys():
+            raise ValueError(f"{self._name}: the saved state has no {' and no '.join(sorted(missing))}")
         saved_groups, saved_states = state_dict["param_groups"], state_dict["state"]
         here, there = [len(g["params"]) for g in self.param_groups], [len(g["params"]) for g in saved_groups]
         if here != there:

@@ -31,7 +31,7 @@ def judged(lesson: Lesson, file: Path) -> list[Verdict]:
     if not tasks:
         raise LessonError(f"{lesson.id} has no exercises")
     try:
-        source = file.read_bytes().decode("utf-8")
+        source = file.read_bytes().decode("utf-8-sig")
         code = compile(source, str(file), "exec")
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:
         raise LessonError(f"{file} is not Python that can be read: {error}") from None

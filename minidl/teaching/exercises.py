@@ -82,7 +82,9 @@ class Exercise:
         except TooLong:
             hint = {lang: label("check.endless", lang, seconds=f"{SECONDS:g}") for lang in ("zh", "en")}
             return Verdict(self.id, "wrong", hint)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also SystemExit: an answer must not end the check, least of all with code 0
             text = f"{type(error).__name__}: {error}"
             return Verdict(self.id, "wrong", {lang: label("check.raised", lang, error=text) for lang in ("zh", "en")})
         if all(result is None or result is ... for result in found):
@@ -206,6 +208,9 @@ def _described(value: Any) -> str:
     """Arguments or a result in a sentence, shortened."""
     try:
         text = formatted(value)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except Exception:  # whatever a learner's function returned
+        try:
+            text = repr(value)
+        except Exception:
+            text = f"<{type(value).__name__}>"
     return text if len(text) <= 160 else text[:157] + "…"

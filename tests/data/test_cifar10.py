@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import tarfile
 from pathlib import Path
 
@@ -93,3 +95,28 @@ def test_what_is_not_cifar10_is_refused(folder: Path, tmp_path: Path) -> None:
         CIFAR10(broken)
     with pytest.raises(FileNotFoundError, match="cifar-10-batches-bin"):
         CIFAR10(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz"])
+def test_an_archive_with_a_changed_byte_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
+    whole = gzip.decompress(packed(folder).read_bytes())
+    content = bytearray({"gz": gzip, "xz": lzma}[kind].compress(whole))
+    content[-6 if kind == "gz" else len(content) // 2] ^= 255  # of gz: in its checksum, which stands at the end
+    broken = tmp_path / f"broken.tar.{kind}"
+    broken.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not a readable archive \(.*\): fetch it again"):
+        CIFAR10(broken)
+
+
+def test_an_archive_that_goes_on_after_its_end_is_not_unpacked_without_limit(folder: Path, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.tar.gz"
+    bomb.write_bytes(packed(folder).read_bytes() + gzip.compress(bytes(2**23)))
+    with pytest.raises(ValueError, match="goes on long after the end"):
+        CIFAR10(bomb)
+
+
+def test_a_folder_in_place_of_a_file_is_named(folder: Path) -> None:
+    (folder / FOLDER / "test_batch.bin").unlink()
+    (folder / FOLDER / "test_batch.bin").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no test_batch\.bin"):
+        CIFAR10(folder, train=False)

@@ -1,5 +1,6 @@
 """The gallery: who is enrolled is found, who is forgotten is not, and what is no gallery is refused unharmed."""
 
+import copy
 import os
 import sqlite3
 import stat
@@ -280,3 +281,8 @@ def test_only_its_owner_can_read_the_file(path):
 def test_every_error_is_one_of_faces():
     assert issubclass(BadGallery, FaceError)
     assert issubclass(UnknownPerson, FaceError)
+
+
+def test_a_gallery_is_not_copied_but_says_what_to_do():
+    with Gallery() as gallery, pytest.raises(TypeError, match="open database and cannot be copied or pickled"):
+        copy.deepcopy(gallery)

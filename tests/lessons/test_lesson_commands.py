@@ -97,6 +97,10 @@ def derivative(x, w, b):
         ("y * y", "2 * (w * x + b - 1) * x", 0, ["E01.1: PASS", "E01.2: PASS"]),
         ("y ** 2", "(w * x + b - 1) * x", 1, ["ends with a power", "2(y−1), not (y−1)"]),
         ("None", "1 / 0", 1, ["E01.1: not yet done", "ZeroDivisionError"]),
+        ("y * y", "__import__('sys').exit(0)", 1, ["E01.1: PASS", "E01.2: not right yet", "SystemExit: 0"]),
+        ("y * y", "(_ for _ in ()).throw(GeneratorExit)", 1, ["E01.1: PASS", "GeneratorExit"]),
+        ("y * y", "10 ** 400", 1, ["E01.2: not right yet", "it gives 1000000"]),
+        ("y * y", "type('Odd', (), {'__repr__': None, '__str__': None})()", 1, ["it gives <Odd>"]),
     ],
 )
 def test_check_judges_a_file(
@@ -139,6 +143,12 @@ def test_nonsense_is_refused_in_a_sentence(words: list[str], told: str, capsys: 
     message = capsys.readouterr().err
     assert told in message
     assert "Traceback" not in message
+
+
+def test_check_takes_a_file_of_an_editor_that_marks_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("def derivative(x, w, b): return 2 * (w * x + b - 1) * x", encoding="utf-8-sig")
+    assert minidl_lesson("check", "L01", tmp_path / "mine.py", "--lang", "en") == 1
+    assert "E01.2: PASS" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("source", ["def build(:\n", "raise SystemExit(3)\n", "1 / 0\n", "\0"])

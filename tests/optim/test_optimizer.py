@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from minidl import Tensor, optim
+from minidl import Tensor, nn, optim
 from minidl.autograd import no_grad, record
 from minidl.autograd.recorder import UpdateEvent
 from minidl.optim.optimizer import SERIAL
@@ -224,6 +224,7 @@ def test_groups_have_options_of_their_own(rng):
     [
         (lambda a, b: [], "list of parameters is empty"),
         (lambda a, b: a, "single tensor"),
+        (lambda a, b: nn.Linear(2, 2), "got a Linear; give its .parameters()"),
         (lambda a, b: {a, b}, "set of parameters has no order"),
         (lambda a, b: [{"params": {a, b}}], "set of parameters has no order"),
         (lambda a, b: [a, a], "parameter 1 appears twice"),
@@ -385,3 +386,9 @@ def test_every_optimizer_states_its_formula_and_its_source():
     for cls in {cls for cls, _ in EVERY}:
         assert "leftarrow" in cls.formula
         assert "Source:" in cls.__doc__
+
+
+def test_a_saved_state_that_is_none_is_refused_in_a_sentence(rng):
+    optimizer = optim.Adam(parameters(rng, [(2,)]))
+    with pytest.raises(ValueError, match="the saved state has no param_groups and no state"):
+        optimizer.load_state_dict({})

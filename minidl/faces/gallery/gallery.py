@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,12 @@ class Gallery:
             if (number := view.number_of(name)) is None:
                 raise UnknownPerson(self._nobody(name))
             return view.matrix.rows(view.matrix.slots_of(number))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a gallery is an open database and cannot be copied or pickled, nor can a recognizer with it: "
+            "use FaceRecognizer.save and load, and open the gallery's file again"
+        )
 
     def __len__(self) -> int:
         """How many people there are."""
