@@ -279,9 +279,9 @@ check("E02.2", backward)
 # | 001-B6 | Bengio (2009)，“Journal of Machine Learning Research, 10, 2231-2288” | 出处应为 Foundations and Trends in Machine Learning 2(1):1–127。 |
 # | 002-T4 | “深度学习是一种基于神经网络的机器学习方法” | 对：多层网络，由梯度学习。 |
 #
-# 读下去：Rumelhart、Hinton 与 Williams（1986），*Learning representations by back-propagating errors*。梯度怎样用来改权重，是 L09。
+# 读下去：Rumelhart、Hinton 与 Williams（1986），《Learning representations by back-propagating errors》。梯度怎样用来改权重，是 L09。
 #
-# %% [markdown] key="document" lang="en" zh="5818681c"
+# %% [markdown] key="document" lang="en" zh="57228200"
 # ## What the documents say, and what is right
 #
 # | row | document | right |

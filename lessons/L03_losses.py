@@ -277,9 +277,9 @@ check("E03.2", gradient)
 # | 003-T23 | “自注意力机制的损失函数” | 一层没有损失，模型才有。 |
 # | 004-C1c | `loss='binary_crossentropy'` | 标签是 $0$ 和 $1$ 时对；要认出许多人里的一个，用多类的。 |
 #
-# 文献：Goodfellow、Bengio、Courville，*Deep Learning*（2016），第 6.2.2 节。
+# 文献：Goodfellow、Bengio、Courville，《Deep Learning》（2016），第 6.2.2 节。
 #
-# %% [markdown] key="document" lang="en" zh="7b994608"
+# %% [markdown] key="document" lang="en" zh="68b6f31d"
 # ## What the documents say, and what is right
 #
 # | row | document | right |

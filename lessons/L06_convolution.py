@@ -280,9 +280,9 @@ check("E06.3", input_gradient)
 # | 003-B4 | Krizhevsky、Sutskever、Hinton（2012） | 对。 |
 # | 004-T3 | “2000年代中期…如AlexNet、VGG、ResNet等” | 2012、2014、2015 年。 |
 #
-# 文献：Dumoulin、Visin，arXiv:1603.07285；Goodfellow 等，*Deep Learning*（2016），第 9 章。
+# 文献：Dumoulin、Visin，arXiv:1603.07285；Goodfellow 等，《Deep Learning》（2016），第 9 章。
 #
-# %% [markdown] key="document" lang="en" zh="9cc4733d"
+# %% [markdown] key="document" lang="en" zh="d5076f40"
 # ## What the documents say, and what is right
 #
 # | row | document | right |

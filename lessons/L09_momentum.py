@@ -307,9 +307,9 @@ check("E09.2", momentum_step)
 # | 001-C6 | `get_gradients(loss, …)` | 没有这个方法；每一步都要重算损失：`zero_grad()`、`backward()`、`step()`。 |
 # | 002-F5 | “优化算法的公式”，却没有公式 | $\theta \leftarrow \theta - \alpha \nabla_\theta L$。 |
 #
-# 文献：Polyak（1964）；Pascanu 等（2013），梯度裁剪；Goh，*Why Momentum Really Works*，Distill（2017）。
+# 文献：Polyak（1964）；Pascanu 等（2013），梯度裁剪；Goh，《Why Momentum Really Works》，Distill（2017）。
 #
-# %% [markdown] key="document" lang="en" zh="b208f9fc"
+# %% [markdown] key="document" lang="en" zh="cc9c0f8a"
 # ## What the documents say, and what is right
 #
 # | row | document | right |

@@ -281,13 +281,13 @@ check("E10.2", adagrad_step)
 # | 001-F5b | “根据模型的表现动态调整学习率，以便更快地收敛到全局最小值” | 看的是梯度的历史；非凸时没有这样的保证。 |
 # | 001-F13 | 3.2.3 节又写了一遍 | 同 001-F5。 |
 # | 001-B4 | Kingma、Ba，Adam | 对；发表于 ICLR 2015。 |
-# | 001-B5 | “Reddi, V., Sra, S., & Schraudolph, N. T. (2018)” | 应为 Reddi、Kale、Kumar，*On the Convergence of Adam and Beyond*，ICLR 2018，arXiv:1904.09237。 |
+# | 001-B5 | “Reddi, V., Sra, S., & Schraudolph, N. T. (2018)” | 应为 Reddi、Kale、Kumar，《On the Convergence of Adam and Beyond》，ICLR 2018，arXiv:1904.09237。 |
 # | 001-B10 | Chollet，“Keras: Wrapping TensorFlow for Fun and Profit” | 查无此书；引 Chollet 等，Keras，2015。 |
 # | 002-T8 | “分类…主要包括损失函数、优化算法等操作” | 那是训练；分类是一次前向和最大的分数。 |
 # | 002-F5 | “优化算法的公式”，却没有公式 | 见上面的 AdaGrad 和 Adam。 |
 # | 003-C3 | `model.fit(train_images, train_labels, …)`，三遍 | 写一个函数；分出验证集，定种子，在没见过的人身上量。 |
 #
-# %% [markdown] key="document" lang="en" zh="93509936"
+# %% [markdown] key="document" lang="en" zh="faf259d6"
 # ## What the documents say, and what is right
 #
 # | row | document | right |
