@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+MOST: Final = 1024
+"""Threads in a pool: many more could not be started, and a kernel would stop in the middle."""
 Body: TypeAlias = Callable[[int, int], object]
 """Does items start … stop−1: called as `body(start, stop)`, from any thread, in any order."""
 
@@ -27,10 +29,10 @@ def set_num_threads(n: int) -> None:
     """Use n threads from now on; 1 runs everything in the calling thread.
 
     Raises:
-        ValueError: n is not an integer ≥ 1.
+        ValueError: n is not an integer from 1 to 1,024.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"set_num_threads: expected an integer ≥ 1, got {n!r}")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
+        raise ValueError(f"set_num_threads: expected an integer from 1 to {MOST:,}, got {n!r}")
     global _pool
     with _setup_lock:
         if n != _pool.size:
@@ -201,7 +203,7 @@ def _usable_cpus() -> int:
 
 def _initial_size() -> int:
     wanted = os.environ.get("MINIDL_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) >= 1 else _usable_cpus()
+    return min(int(wanted), MOST) if wanted.isdecimal() and int(wanted) >= 1 else _usable_cpus()
 
 
 def _renew_after_fork() -> None:
