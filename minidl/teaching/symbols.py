@@ -49,7 +49,8 @@ def formula(latex: str, display: bool) -> str:
         found = player.mathml(latex, display=display)
     except ModuleNotFoundError as error:
         raise LessonError(f"pages need {error.name}, which is not installed: pip install 'minidl[lessons]'") from None
-    return found.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    found = found.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    return re.sub(r"<mo>([|∥‖])</mo>", r'<mo stretchy="false">\1</mo>', found)  # bars stretch unless told not to
 
 
 def escape(text: str) -> str:
