@@ -11,8 +11,9 @@ from minidl.teaching.errors import LessonError
 
 BROKEN_LINE = re.compile(
     r"(?<=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])\n(?=[\u2014-\u201d\u3000-\u9fff\uff00-\uffef])"
+    r"|(?<=[，。；：、！？）》])\n(?=\*{1,2}[^\s*]|\$(?!\$)|[`A-Za-z(])"
 )
-"""Chinese has no spaces: a line that ends between two of its characters goes on without one."""
+"""Chinese has no spaces: a line that ends between two of its characters or after its punctuation goes on without."""
 
 
 def html(text: str) -> str:

@@ -33,6 +33,7 @@ from minidl.teaching import (
 )
 from minidl.teaching.drawing import Drawing
 from minidl.teaching.library import Lesson
+from minidl.teaching.markdown import joined
 from minidl.teaching.placeholders import fill
 from minidl.teaching.running import run, variants
 from minidl.teaching.stage import Collector, Stage, on
@@ -267,3 +268,12 @@ def test_a_curve_is_cut_off_at_its_limits() -> None:
     assert len(lines) >= 2
     assert min(heights) == 26
     assert max(heights) == 260
+
+
+def test_lines_of_chinese_go_on_without_a_space() -> None:
+    assert (
+        joined("少了十倍。\n**池化**用\n精度换，\n$x$ 与\n`y`，\nLSTM")
+        == "少了十倍。**池化**用精度换，$x$ 与\n`y`，LSTM"
+    )
+    assert joined("看：\n\n$$x$$\n\n- 一。\n- 二。\n") == "看：\n\n$$x$$\n\n- 一。\n- 二。\n"
+    assert joined("看：\n$$x$$") == "看：\n$$x$$"
