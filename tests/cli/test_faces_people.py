@@ -278,6 +278,16 @@ def test_an_empty_folder_does_not_keep_the_pictures_after_it_from_an_answer(
     assert printed.count("holds no pictures") == 1
 
 
+def test_a_name_is_one_line_and_no_command_to_the_terminal(
+    ground: Path, us: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("two\nlines", "\x1b[31mred"):
+        said(capsys, 0, "enrol", us, name, ground / "train" / "p1" / "0.pgm", "--json")
+    lines = said(capsys, 0, "people", us).splitlines()
+    assert len(lines) == 18
+    assert {'"two\\nlines"', '"\\u001b[31mred"'} <= set(lines)
+
+
 def test_an_empty_word_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "folder" in said(capsys, 2, "people", "")
 

@@ -63,7 +63,8 @@ def run_people(options: argparse.Namespace) -> int:
         print(json.dumps([{"name": name, "templates": n} for name, n in counts], ensure_ascii=False))
     else:
         for name, _ in counts:
-            print(name)
+            text = str(name)  # a name may come from a file of others: one line, and no command to the terminal
+            print(text if text.isprintable() else json.dumps(text))
     return 0
 
 
