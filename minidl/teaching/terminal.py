@@ -58,7 +58,9 @@ def _prose(text: str) -> None:
         print(f"\n{text}")
         return
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
-    console.print(Markdown(text))
+    with console.capture() as drawn:  # rich itself would end the program with code 1 where a pipe is closed
+        console.print(Markdown(text))
+    print(drawn.get(), end="")
 
 
 def _code(cell: CodeCell) -> None:

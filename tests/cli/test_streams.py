@@ -39,3 +39,16 @@ def test_every_name_can_be_printed_and_read_back_from_json(encoding: str) -> Non
     done = run(PRINTING, encoding=encoding)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.decode(encoding.split(":")[0])) == "王 é 😀 \udcff"
+
+
+def test_a_reader_who_has_seen_enough_of_a_lesson_is_no_error() -> None:
+    pytest.importorskip("rich")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", START, "lesson", "play", "L01", "--no-player", "--lang", "en"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed_pipe:
+        done = subprocess.run(
+            words, stdout=closed_pipe, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
