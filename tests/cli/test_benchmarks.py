@@ -14,6 +14,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("numba")
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # benchmarks are not installed
 
 
 def benchmarks(*words: str) -> subprocess.CompletedProcess[str]:

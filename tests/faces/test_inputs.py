@@ -113,7 +113,7 @@ def test_asked_before_it_wasfitted(model, method):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"model": "gru"}, "there is no model 'gru': choose one of cnn, eigen, fisher"),
+        ({"model": "knn"}, "there is no model 'knn': choose one of cnn, "),
         ({"model": None}, "there is no model None"),
         ({"image_size": 112}, r"image_size must be \(rows, columns\) in pixels, but it is 112"),
         ({"image_size": (0, 5)}, "at least one pixel"),

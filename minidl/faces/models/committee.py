@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import minidl.nn.functional as F
 from minidl import nn, ops
+from minidl.backend import Generator
 from minidl.faces.models.cosine import CosineClassifier
 from minidl.faces.models.network import FaceNetwork
 from minidl.tensor import Tensor
@@ -30,7 +31,8 @@ class Committee(FaceNetwork):
         self.members = nn.ModuleList(list(members))
         heads = [member.classifier.weight for member in members]
         joined = ops.cat([F.normalize(w.detach()) for w in heads], 1)
-        self.classifier = CosineClassifier(joined.shape[1], joined.shape[0], members[0].classifier.scale)
+        scale, unused = members[0].classifier.scale, Generator(0)  # the first directions are replaced at once
+        self.classifier = CosineClassifier(joined.shape[1], joined.shape[0], scale, generator=unused)
         self.classifier.weight = nn.Parameter(joined)
 
     def embed(self, x: Tensor) -> Tensor:
