@@ -212,7 +212,7 @@ def page(rates: list[float], peaks: tuple[float, float]) -> str:
     for number, (step, rate) in enumerate(zip(STEPS, rates, strict=True), 1):
         peak = peaks[1] if step.run is on_all_threads else peaks[0]
         lines.append(
-            f"| {number} | {step.text('title_en')} | {step.text('title_zh')} | {rate:.3g} | {rate / peak:.2%} |"
+            f"| {number} | {step.text('title_en')} | {step.text('title_zh')} | {rate:.3g} | {100 * rate / peak:.2g} % |"
         )
     for number, (step, rate) in enumerate(zip(STEPS, rates, strict=True), 1):
         lines += ["", f"## {number}. {step.text('title_en')} · {step.text('title_zh')}: {rate:.3g} GFLOP/s"]
@@ -236,7 +236,7 @@ def main() -> None:
     rates = measured(chosen.budget)
     for step, rate in zip(STEPS, rates, strict=True):
         peak = peaks[1] if step.run is on_all_threads else peaks[0]
-        print(f"{step.text('title_en'):<28}{rate:10.3f} GFLOP/s {rate / peak:8.2%} of the peak")
+        print(f"{step.text('title_en'):<28}{rate:10.3f} GFLOP/s {100 * rate / peak:6.2g} % of the peak")
     if chosen.page:
         chosen.page.write_text(page(rates, peaks), encoding="utf-8")
         print(f"page: {chosen.page}")
