@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidl.backend import Array
-from minidl.faces.errors import BadDataset, BadImage, BadModelFile, NotFitted
+from minidl.faces.errors import BadDataset, BadImage, BadModelFile
 from minidl.faces.normalise import area_mean, zscore
 from minidl.faces.projections import Projection as Projection
 from minidl.faces.projections import lda as lda
 from minidl.faces.projections import pca as pca
+from minidl.faces.remembered import Remembered
 from minidl.kernels.threads import single_threaded_blas
 
 ROWS = 56
@@ -26,13 +27,10 @@ ROWS = 56
 of each person, tried on two others, ten seeds) eigenfaces then err on 12.3 % instead of 13.4 %."""
 
 
-class _Projected:
+class _Projected(Remembered):
     """What both recognizers are: a projection, and the training images in it."""
 
-    name: str
-
-    def __init__(self) -> None:
-        self._state: dict[str, Array] | None = None
+    needed = ("components", "gallery", "labels", "mean", "size", "standard")
 
     def represent(self, images: Array) -> NDArray[np.float32]:
         """The images in the projection, as directions.
@@ -61,14 +59,6 @@ class _Projected:
         state = self._fitted()
         return _unit(state["gallery"]), np.asarray(state["labels"], np.int64)
 
-    def state(self) -> dict[str, Array]:
-        """Everything that was learned, as named arrays, for `from_state`.
-
-        Raises:
-            NotFitted: `fit` was not called.
-        """
-        return dict(self._fitted())
-
     @classmethod
     def from_state(cls, state: Mapping[str, Array]) -> Self:
         """The recognizer whose `state()` this was.
@@ -79,10 +69,7 @@ class _Projected:
         Raises:
             BadModelFile: an array is missing or its shape does not fit the others.
         """
-        needed = {"size", "standard", "mean", "components", "gallery", "labels"}
-        if missing := needed - set(state):
-            raise BadModelFile(f"this is no {cls.name} model: it lacks {', '.join(sorted(missing))}; train it again")
-        kept = {key: np.asarray(state[key]) for key in needed}
+        kept = cls._complete(state)
         people, d = kept["labels"].size, kept["components"].shape[-1] if kept["components"].ndim else 0
         pixels = int(np.prod(_shrunk(*kept["size"].tolist()))) if kept["size"].shape == (2,) else 0
         shapes = {
@@ -99,14 +86,7 @@ class _Projected:
                     f"this {cls.name} model is damaged: {key} has shape {kept[key].shape}, "
                     f"expected {shape}; train it again"
                 )
-        made = cls()
-        made._state = kept
-        return made
-
-    def _fitted(self) -> dict[str, Array]:
-        if self._state is None:
-            raise NotFitted(f"this {self.name} recognizer has learned nothing yet: call fit(images, labels) first")
-        return self._state
+        return cls._with(kept)
 
     def _keep(self, images: Array, labels: Array, found: Projection, standard: bool) -> None:
         self._state = {
@@ -121,12 +101,7 @@ class _Projected:
     @single_threaded_blas()
     def _project(self, images: Array) -> NDArray[np.float32]:
         state = self._fitted()
-        if images.ndim != 3 or images.shape[1:] != tuple(state["size"].tolist()) or images.dtype != np.uint8:
-            h, w = state["size"].tolist()
-            raise BadImage(
-                f"this {self.name} recognizer takes uint8 images of shape (n, {h}, {w}), "
-                f"but got {images.dtype} of shape {images.shape}: resize the images"
-            )
+        self._check_images(images)
         flat = _flat(images, bool(state["standard"][0])) - state["mean"]
         return np.asarray(flat @ state["components"], np.float32)
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from minidl.backend import Array
 from minidl.faces.classical import check_training
-from minidl.faces.errors import BadImage, BadModelFile, NotFitted
+from minidl.faces.errors import BadImage, BadModelFile
 from minidl.faces.normalise import area_mean
+from minidl.faces.remembered import Remembered
 from minidl.kernels.threads import single_threaded_blas
 
 ROWS: Final = 56
@@ -100,7 +101,7 @@ def pattern_histograms(images: Array) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(shares / (GRID[0] * GRID[1])).reshape(n, -1), np.float32)
 
 
-class LocalBinaryPatterns:
+class LocalBinaryPatterns(Remembered):
     """The training image whose patterns are most alike.
 
     Source: document 003, section 1, means such features by those made by hand; Ahonen, Hadid, Pietikäinen, "Face
@@ -108,10 +109,8 @@ class LocalBinaryPatterns:
     """
 
     name: Final = "lbp"
+    needed = ("size", "gallery", "labels")
     parameter_count: Final = 0
-
-    def __init__(self) -> None:
-        self._state: dict[str, Array] | None = None
 
     def fit(self, images: Array, labels: Array) -> Self:
         """Remember every image by its histograms.
@@ -149,7 +148,7 @@ class LocalBinaryPatterns:
         Raises:
             NotFitted, BadImage: as `represent`.
         """
-        state = self.state()
+        state = self._fitted()
         return np.asarray(state["labels"][(self.represent(images) @ state["gallery"].T).argmax(1)], np.int64)
 
     def represent(self, images: Array) -> NDArray[np.float32]:
@@ -165,29 +164,14 @@ class LocalBinaryPatterns:
             NotFitted: `fit` was not called.
             BadImage: the images have another size.
         """
-        size = tuple(self.state()["size"].tolist())
-        if images.ndim != 3 or images.shape[1:] != size or images.dtype != np.uint8:
-            raise BadImage(
-                f"this lbp recognizer takes uint8 images of shape (n, {size[0]}, {size[1]}), "
-                f"but got {images.dtype} of shape {images.shape}: resize the images"
-            )
+        self._check_images(images)
         return pattern_histograms(images)
 
     @property
     def gallery(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The embeddings of the training images, (n, d), and who they show, (n,)."""
-        state = self.state()
+        state = self._fitted()
         return state["gallery"], np.asarray(state["labels"], np.int64)
-
-    def state(self) -> dict[str, Array]:
-        """Everything that is remembered, as named arrays, for `from_state`.
-
-        Raises:
-            NotFitted: `fit` was not called.
-        """
-        if self._state is None:
-            raise NotFitted("this lbp recognizer has learned nothing yet: call fit(images, labels) first")
-        return dict(self._state)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Array]) -> Self:
@@ -199,19 +183,14 @@ class LocalBinaryPatterns:
         Raises:
             BadModelFile: an array is missing or its shape does not fit the others.
         """
-        needed = ("size", "gallery", "labels")
-        if missing := [key for key in needed if key not in state]:
-            raise BadModelFile(f"this is no lbp model: it lacks {', '.join(missing)}; train it again")
-        kept = {key: np.asarray(state[key]) for key in needed}
+        kept = cls._complete(state)
         expected = (kept["labels"].size, GRID[0] * GRID[1] * PATTERNS)
         if kept["size"].shape != (2,) or kept["labels"].ndim != 1 or kept["gallery"].shape != expected:
             raise BadModelFile(
                 f"this lbp model is damaged: its histograms have shape {kept['gallery'].shape}, expected {expected}; "
                 "train it again"
             )
-        made = cls()
-        made._state = kept
-        return made
+        return cls._with(kept)
 
 
 def _check_size(size: tuple[int, ...]) -> None:
