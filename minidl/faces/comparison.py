@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minidl.backend import Array
 from minidl.faces import protocol
 from minidl.faces.datasets import FaceDataset
 from minidl.faces.recognizer import CLASSICAL, FaceRecognizer
@@ -144,9 +145,7 @@ def compare(
             learn, test = protocol.split(data.labels, seed, train)
             tests = len(test)
             model = untrained(name, data, purpose, device, seed)
-            started = time.perf_counter()
-            model.fit(data.images[learn], data.labels[learn], epochs=epochs, progress=False)
-            seconds = time.perf_counter() - started
+            seconds = trained_in(model, data, learn, epochs)
             said = np.asarray(model.predict(data.images[test]))
             truth = data.labels[test]
             wrong = np.flatnonzero(said != truth)
@@ -195,3 +194,17 @@ def progress_bar(show: bool, total: int) -> Iterator[Advance | None]:
             bar.advance(task)
 
         yield advance
+
+
+def trained_in(model: FaceRecognizer, data: FaceDataset, learn: Array, epochs: int | None = None) -> float:
+    """Fit a recognizer to some of the images; the wall-clock seconds that it took.
+
+    Arguments:
+        model: the recognizer.
+        data: the faces.
+        learn: (n,) integers, which of them to learn from.
+        epochs: passes over the images; the model's own recipe by default.
+    """
+    started = time.perf_counter()
+    model.fit(data.images[learn], data.labels[learn], epochs=epochs, progress=False)
+    return time.perf_counter() - started

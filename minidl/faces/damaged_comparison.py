@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.faces import protocol
-from minidl.faces.comparison import Advance, untrained
+from minidl.faces.comparison import Advance, trained_in, untrained
 from minidl.faces.datasets import FaceDataset
 
 
@@ -113,9 +112,7 @@ def compare_damaged(
         for seed in seeds:
             learn, test = protocol.split(data.labels, seed, train)
             model = untrained(name, data, purpose, device, seed)
-            started = time.perf_counter()
-            model.fit(data.images[learn], data.labels[learn], epochs=epochs, progress=False)
-            seconds = time.perf_counter() - started
+            seconds = trained_in(model, data, learn, epochs)
             errors = {
                 kind: float(np.mean(np.asarray(model.predict(images[test])) != data.labels[test]))
                 for kind, images in damaged.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.faces import protocol
-from minidl.faces.comparison import Advance, untrained
+from minidl.faces.comparison import Advance, trained_in, untrained
 from minidl.faces.datasets import FaceDataset
 
 
@@ -119,9 +118,7 @@ def compare_unseen(
     for name in models:
         for seed in seeds:
             model = untrained(name, data, purpose, device, seed)
-            started = time.perf_counter()
-            model.fit(data.images[pairs.fit], data.labels[pairs.fit], epochs=epochs, progress=False)
-            seconds = time.perf_counter() - started
+            seconds = trained_in(model, data, pairs.fit, epochs)
             embeddings = model.represent(data.images[pairs.test])
             scores = np.sum(embeddings[pairs.first] * embeddings[pairs.second], 1)
             figures = protocol.verification(scores[pairs.same], scores[~pairs.same])
