@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from minidl.backend import Device, module_for
+from minidl import cuda
+from minidl.backend import Device
 
 KEEP = 2**30
 """Up to so many bytes a block are kept, and so many bytes of free blocks in all."""
@@ -46,10 +47,8 @@ def usage(device: Device | str = "cpu") -> Usage:
     Raises:
         RuntimeError: there is no such device, or the system does not tell (it is not Linux).
     """
-    xp = module_for(device)
-    if xp.__name__ == "cupy":
-        pool = xp.get_default_memory_pool()
-        return Usage(int(pool.used_bytes()), int(pool.total_bytes()))
+    if Device(device).type == "cuda":
+        return Usage(cuda.memory_allocated(), cuda.max_memory_reserved())
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             lines = dict(line.split(":", 1) for line in file)
@@ -140,9 +139,8 @@ def release_free_memory(device: Device | str = "cpu") -> None:
     Raises:
         RuntimeError: there is no such device.
     """
-    xp = module_for(device)
-    if xp.__name__ == "cupy":
-        xp.get_default_memory_pool().free_all_blocks()
+    if Device(device).type == "cuda":
+        cuda.empty_cache()
         return
     trim = _of_glibc("malloc_trim")
     if trim is not None:
