@@ -113,7 +113,7 @@ def cmc(scores: Array, probes: Array, gallery: Array) -> Floats:
     Raises:
         BadScores: shapes disagree, a score is not finite, or a probe shows somebody not in the gallery.
     """
-    scores, probes, gallery = _score_table(scores, probes, gallery)
+    scores, probes, gallery = score_table(scores, probes, gallery)
     names = np.unique(gallery)
     strangers = np.setdiff1d(probes, names)
     if len(strangers):
@@ -154,7 +154,7 @@ def genuine_and_impostor(scores: Array, probes: Array, gallery: Array) -> tuple[
     Raises:
         BadScores: shapes disagree or a score is not finite.
     """
-    scores, probes, gallery = _score_table(scores, probes, gallery)
+    scores, probes, gallery = score_table(scores, probes, gallery)
     same = probes[:, None] == gallery[None, :]
     return scores[same], scores[~same]
 
@@ -171,7 +171,8 @@ def _paired(labels: Array, predicted: Array) -> tuple[Array, Array]:
     return labels, predicted
 
 
-def _score_table(scores: Array, probes: Array, gallery: Array) -> tuple[Floats, Array, Array]:
+def score_table(scores: Array, probes: Array, gallery: Array) -> tuple[Floats, Array, Array]:
+    """Finite scores (probes, gallery entries) and who they are of, as arrays; BadScores where they do not fit."""
     scores, probes, gallery = np.asarray(scores, np.float64), np.asarray(probes), np.asarray(gallery)
     if scores.shape != (len(probes), len(gallery)) or not scores.size:
         raise BadScores(

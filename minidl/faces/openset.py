@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minidl.backend import Array
+from minidl.faces.closed_set import score_table
 from minidl.faces.errors import BadScores
 
 Floats = NDArray[np.float64]
@@ -81,16 +82,7 @@ def open_set(scores: Array, probes: Array, gallery: Array) -> OpenSet:
     >>> curve.threshold_at_fpir(0.0), curve.fnir_at_fpir(0.0)
     (0.8, 0.0)
     """
-    scores, probes, gallery = np.asarray(scores, np.float64), np.asarray(probes), np.asarray(gallery)
-    if scores.shape != (len(probes), len(gallery)) or not scores.size:
-        raise BadScores(
-            f"{len(probes)} probes and {len(gallery)} gallery entries need scores of shape "
-            f"({len(probes)}, {len(gallery)}), not empty, but the shape is {scores.shape}"
-        )
-    if not np.isfinite(scores).all():
-        raise BadScores(
-            f"similarity scores must be finite, but {np.sum(~np.isfinite(scores))} of {scores.size} are not"
-        )
+    scores, probes, gallery = score_table(scores, probes, gallery)
     same = probes[:, None] == gallery[None, :]
     own, other = (np.where(which, scores, -np.inf).max(1) for which in (same, ~same))
     known = same.any(1)
