@@ -1,5 +1,6 @@
 """The same functions compiled by Numba for float32 and float64, on our own threads; other dtypes go to `portable`."""
 
+from minidl.kernels.cpu import waiting as waiting  # tells our threads how to wait
 from minidl.kernels.cpu.attention import attention as attention
 from minidl.kernels.cpu.attention import attention_grad as attention_grad
 from minidl.kernels.cpu.convolution import conv2d as conv2d
