@@ -13,16 +13,23 @@ from typing import Any
 import llvmlite.binding  # type: ignore[import-untyped]
 from llvmlite import ir
 
-from minidl.kernels.cpu.jit import INTERPRETED
+from minidl.kernels.cpu.jit import INTERPRETED, config
+
+
+def _features() -> set[str]:
+    """What Numba compiles for: this machine, or what NUMBA_CPU_FEATURES says, as in "+avx2,+fma"."""
+    if config.CPU_FEATURES is not None:
+        return {word[1:] for word in config.CPU_FEATURES.split(",") if word.startswith("+")}
+    return {name for name, there in llvmlite.binding.get_host_cpu_features().items() if there}
 
 
 def _vector_registers() -> tuple[int, int]:
-    """(float32 per register, number of registers) of this machine."""
+    """(float32 per register, number of registers) of the machine that kernels are compiled for."""
     if platform.machine().lower() in ("x86_64", "amd64"):
-        features = llvmlite.binding.get_host_cpu_features()
-        if features.get("avx512f"):
+        features = _features()
+        if "avx512f" in features:
             return 16, 32
-        return (8, 16) if features.get("fma") else (4, 16)
+        return (8, 16) if {"avx2", "fma"} <= features else (4, 16)
     return 4, 32
 
 

@@ -1,4 +1,8 @@
-"""Convolution and its gradients as products of matrices with unfolded images."""
+"""Convolution and its gradients as products of matrices with unfolded images.
+
+Operands are made contiguous first: BLAS may add up in another order where they are not, and the same numbers shall give
+the same bits however they lie.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,7 @@ def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, 
     xp = array_module(x)
     dtype = xp.result_type(x, w)
     work = _working_dtype(dtype)
-    filters = w.reshape(s.G, s.O // s.G, s.K).astype(work, copy=False)
+    filters = xp.ascontiguousarray(w, work).reshape(s.G, s.O // s.G, s.K)
     y = xp.empty((s.N, s.G, s.O // s.G, s.P), dtype)
 
     def images(start: int, stop: int) -> None:
@@ -69,11 +73,11 @@ def conv2d_input_grad(
     xp = array_module(gy)
     dtype = xp.result_type(gy, w)
     work = _working_dtype(dtype)
-    filters = w.reshape(s.G, s.O // s.G, s.K).astype(work, copy=False).swapaxes(1, 2)
+    filters = xp.ascontiguousarray(w, work).reshape(s.G, s.O // s.G, s.K).swapaxes(1, 2)
     gx = xp.empty(shape, dtype)
 
     def images(start: int, stop: int) -> None:
-        planes = gy[start:stop].astype(work, copy=False).reshape(stop - start, s.G, s.O // s.G, s.P)
+        planes = xp.ascontiguousarray(gy[start:stop], work).reshape(stop - start, s.G, s.O // s.G, s.P)
         cols = xp.matmul(filters, planes).reshape(stop - start, s.G * s.K, s.P)
         gx[start:stop] = col2im(cols, input_hw, (v.KH, v.KW), stride, padding, dilation)
 
@@ -104,7 +108,7 @@ def conv2d_weight_grad(
 
     def images(start: int, stop: int) -> None:
         cols = im2col(x[start:stop].astype(work, copy=False), kernel_hw, stride, padding, dilation)
-        planes = gy[start:stop].astype(work, copy=False).reshape(stop - start, s.G, s.O // s.G, s.P)
+        planes = xp.ascontiguousarray(gy[start:stop], work).reshape(stop - start, s.G, s.O // s.G, s.P)
         each = xp.matmul(planes, cols.reshape(stop - start, s.G, s.K, s.P).swapaxes(2, 3))
         parts[start] = each.sum(axis=0)
 
