@@ -1,8 +1,8 @@
 """`python -m benchmarks [workloads] [--peers torch,jax]`: minidl beside its peers, interleaved, medians and spread.
 
 Besides workloads by name: `scaling` measures how cost grows with batch, time, tokens, channels, depth and threads,
-`roofline` sets the convolutions beside the measured peak of the machine; both also draw a picture. Compare ratios:
-seconds drift with the machine.
+`roofline` sets the convolutions beside the measured peak of the machine; both also draw a picture. `startup` measures
+the import and the first step, `memory` the peak of a step. Compare ratios: seconds drift with the machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.catalogue import ENGINES, WORKLOADS
+from benchmarks.catalogue import ENGINES, ON_GPU, WORKLOADS
+from benchmarks.footprint import memory, startup
 from benchmarks.machine import machine
 from benchmarks.measuring import Row, measure, start, stop
 from benchmarks.pictures import draw_roofline, draw_scaling
@@ -22,8 +23,8 @@ from benchmarks.roofline import roofline
 from benchmarks.scaling import scaling
 from benchmarks.workloads import CONVOLUTIONS
 
-DEFAULT = [name for name in WORKLOADS if not name.startswith("conv-")]
-STUDIES = ("scaling", "roofline")
+DEFAULT = [name for name in WORKLOADS if not name.startswith("conv-") and name != "face-cnn-captured"]
+STUDIES = ("scaling", "roofline", "startup", "memory")
 
 
 def table(workload: str, rows: dict[str, Row]) -> str:
@@ -46,6 +47,7 @@ def options() -> argparse.Namespace:
         f"but conv and the studies; conv stands for every convolution)",
     )  # fmt: skip
     parser.add_argument("--peers", default="torch", help=f"with which of {', '.join(list(ENGINES)[1:])} to compare")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help=f"cuda: {' and '.join(ON_GPU)} only")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--budget", type=float, default=6.0, help="seconds a workload and peer (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for figures and pictures")
@@ -61,16 +63,32 @@ def options() -> argparse.Namespace:
     for name, known in [*((n, [*WORKLOADS, *STUDIES]) for n in names), *((p, ENGINES) for p in chosen.peers)]:
         if name not in known:
             parser.error(f"{name!r} is none of {', '.join(known)}")
+    if chosen.device == "cuda":
+        _check_gpu(parser, chosen)
+    elif "face-cnn-captured" in names:
+        parser.error("face-cnn-captured runs on a GPU: add --device cuda")
     return chosen
 
 
-def stored(folder: Path, kind: str, threads: int, figures: dict[str, Any]) -> Path:
-    """Write figures into the file of the day, beside those that are there."""
+def _check_gpu(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """End with a sentence where something cannot be measured on a GPU."""
+    from minidl import cuda
+
+    if not cuda.is_available():
+        parser.error("--device cuda: no usable GPU; it needs an NVIDIA driver and CuPy (pip install 'minidl[gpu13]')")
+    if studies := [name for name in chosen.names if name in STUDIES]:
+        parser.error(f"{studies[0]} is measured on the CPU")
+    if others := [peer for peer in chosen.peers if ENGINES[peer].package not in ON_GPU]:
+        parser.error(f"--device cuda: {others[0]} is none of {', '.join(ON_GPU)}")
+
+
+def stored(folder: Path, kind: str, threads: int, figures: dict[str, Any], **more: str) -> Path:
+    """Write figures, and what else is to be known of them, into the file of the day, beside those that are there."""
     day = datetime.date.today().isoformat()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{kind}-{day}.json"
     before = json.loads(file.read_text())["figures"] if file.exists() else {}
-    facts = {"date": day, "machine": machine(), "threads": threads, "figures": {**before, **figures}}
+    facts = {"date": day, "machine": machine(), "threads": threads, **more, "figures": {**before, **figures}}
     file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return file
 
@@ -78,15 +96,21 @@ def stored(folder: Path, kind: str, threads: int, figures: dict[str, Any]) -> Pa
 def main() -> None:
     """Measure, print the table, store the figures."""
     chosen = options()
-    print(f"{machine()['processor']}, {chosen.threads} threads; median [quartiles] of undisturbed samples")
+    where = f"{machine()['processor']}, {chosen.threads} threads"
+    more = {}
+    if chosen.device == "cuda":
+        from minidl import cuda
+
+        more["gpu"] = where = cuda.device_name()
+    print(f"{where}; median [quartiles] of undisturbed samples")
     workloads = [name for name in chosen.names if name in WORKLOADS]
     if workloads:
-        peers, found = [start(name, chosen.threads) for name in chosen.peers], {}
+        peers, found = [start(name, chosen.threads, chosen.device) for name in chosen.peers], {}
         for workload in workloads:
             found[workload] = measure(workload, peers, chosen.budget)
             print(table(workload, found[workload]), flush=True)
         stop(peers)
-        print(f"\nfigures: {stored(chosen.out, 'cpu', chosen.threads, found)}")
+        print(f"\nfigures: {stored(chosen.out, chosen.device, chosen.threads, found, **more)}")
     if "scaling" in chosen.names:
         series = scaling(chosen.peers, chosen.threads, chosen.budget)
         print(f"\nfigures: {stored(chosen.out, 'scaling', chosen.threads, series)}")
@@ -95,6 +119,9 @@ def main() -> None:
         points = roofline(chosen.threads, chosen.budget)
         print(f"\nfigures: {stored(chosen.out, 'roofline', chosen.threads, points)}")
         print(f"picture: {draw_roofline(points, chosen.out)}")
+    for name, study in (("startup", startup), ("memory", memory)):
+        if name in chosen.names:
+            print(f"\nfigures: {stored(chosen.out, name, chosen.threads, study(chosen.peers, chosen.threads))}")
 
 
 if __name__ == "__main__":

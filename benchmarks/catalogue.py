@@ -8,6 +8,7 @@ from benchmarks.workloads import CONVOLUTIONS, PASSES
 
 WORKLOADS = {
     "face-cnn": "training step of the face CNN, 32×1×112×92, Adam",
+    "face-cnn-captured": "the same step on a GPU, minidl's captured as a graph (with --device cuda)",
     "face-cnn-infer-1": "the face CNN, one image, no gradient",
     "face-cnn-infer-32": "the face CNN, 32 images, no gradient",
     "mlp": "training step of a 16–16–16 network, batch 16, SGD",
@@ -58,3 +59,6 @@ ENGINES = {
     "autograd": Engine("autograd", "HIPS autograd, default settings"),
 }
 """minidl and its peers, by the name on the command line. Chainer needs a NumPy that Python 3.11 can no longer build."""
+
+ON_GPU = ("minidl", "torch")
+"""Engines whose workloads can live on a GPU."""

@@ -49,10 +49,10 @@ def pinned(threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads), "JAX_PLATFORMS": "cpu"}
 
 
-def start(name: str, threads: int) -> Peer:
-    """Start the process of one peer."""
+def start(name: str, threads: int, device: str = "cpu") -> Peer:
+    """Start the process of one peer, on this device."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.worker", name, str(threads)],
+        [sys.executable, "-m", "benchmarks.worker", name, str(threads), device],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, **pinned(threads), **ENGINES[name].environment},
     )  # fmt: skip

@@ -29,13 +29,13 @@ def waited() -> float:
     return total * 1e-9
 
 
-def builders(name: str, threads: int) -> dict[str, Callable[[], Step]]:
-    """What one engine can be asked, with so many threads."""
+def builders(name: str, threads: int, device: str) -> dict[str, Callable[[], Step]]:
+    """What one engine can be asked, with so many threads and on this device."""
     engine = ENGINES[name]
     if engine.package in ("minidl", "torch"):
         pool = importlib.import_module({"torch": "torch", "minidl": "minidl.kernels.threads"}[engine.package])
         pool.set_num_threads(threads)
-        return Workloads(engine.package, engine.setting).builders()
+        return Workloads(engine.package, engine.setting, device).builders()
     if hasattr(os, "sched_setaffinity"):  # the others use every processor they may
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     found: dict[str, Callable[[], Step]] = importlib.import_module(f"benchmarks.peers_{engine.package}").builders()
@@ -44,7 +44,10 @@ def builders(name: str, threads: int) -> dict[str, Callable[[], Step]]:
 
 def main() -> None:
     """Serve one peer until the input ends."""
-    workloads = builders(sys.argv[1], int(sys.argv[2]))
+    name, threads, device = sys.argv[1:]
+    workloads = builders(name, int(threads), device)
+    # a GPU is told what to do and does it later: the clock stops when it is done
+    finish = importlib.import_module(ENGINES[name].package).cuda.synchronize if device == "cuda" else lambda: None
     built: dict[str, Step] = {}
     for line in sys.stdin:
         name, count = line.split()
@@ -55,10 +58,12 @@ def main() -> None:
             built[name] = workloads[name]()
             for _ in range(2):
                 built[name]()
+            finish()
             gc.collect()
         step, queued, started = built[name], waited(), time.perf_counter()
         for _ in range(int(count)):
             step()
+        finish()
         seconds = time.perf_counter() - started
         print(seconds / int(count), (waited() - queued) / seconds, flush=True)
 

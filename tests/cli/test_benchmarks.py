@@ -39,6 +39,43 @@ def test_a_workload_alone_gives_a_row_and_a_file_and_a_second_run_adds_to_it(tmp
     assert stored["threads"] == 1
 
 
+def test_a_gpu_is_asked_for_in_vain_with_a_sentence() -> None:
+    from minidl import cuda
+
+    if not cuda.is_available():
+        run = benchmarks("mlp", "--device", "cuda")
+        assert run.returncode == 2
+        assert "no usable GPU" in run.stderr
+    run = benchmarks("face-cnn-captured")
+    assert run.returncode == 2
+    assert "add --device cuda" in run.stderr
+
+
+def test_workloads_live_on_the_device_they_were_asked_for() -> None:
+    """Every tensor is made there: where there is no GPU none of them can be built."""
+    from benchmarks.workloads import Workloads
+    from minidl import cuda
+
+    names = [name for name in Workloads("minidl").builders() if "/" not in name]
+    assert len(names) > 30
+    on_gpu = Workloads("minidl", device="cuda").builders()
+    for name in names:
+        if cuda.is_available():
+            on_gpu[name]()()
+            continue
+        with pytest.raises(RuntimeError, match="no usable GPU"):
+            on_gpu[name]()
+
+
+def test_the_footprint_of_a_step_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    run = benchmarks("memory", "--peers", "", "--threads", "1", "--out", str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    (file,) = tmp_path.iterdir()
+    row = json.loads(file.read_text())["figures"]["face-cnn"]["minidl"]
+    pooled = 4 * 32 * (32 * 55 * 45 + 64 * 26 * 21 + 128 * 12 * 9)  # bytes that three layers keep for the way back
+    assert pooled / 2 < row["least"] <= row["median"] <= row["most"] < 100 * pooled
+
+
 def test_operations_and_bytes_of_a_convolution_are_those_of_its_loops() -> None:
     from benchmarks.roofline import work
     from benchmarks.workloads import CONVOLUTIONS
