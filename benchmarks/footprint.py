@@ -79,7 +79,7 @@ def _once(figure: str, engine: str, threads: int, **environment: str) -> float:
         [sys.executable, "-m", "benchmarks.footprint", figure, ENGINES[engine].package],
         stdout=subprocess.PIPE, text=True,
         env={**os.environ, **pinned(threads), **ENGINES[engine].environment, "MINIDL_NUM_THREADS": str(threads),
-             **environment},
+             "PYTHONDONTWRITEBYTECODE": "", **environment},
     )  # fmt: skip
     if result.returncode:
         raise SystemExit(f"benchmarks: {figure} of {engine} ended with an error; is it installed?")
@@ -88,7 +88,7 @@ def _once(figure: str, engine: str, threads: int, **environment: str) -> float:
 
 def _in_turn(figure: str, engines: list[str], threads: int, rounds: int = ROUNDS) -> dict[str, dict[str, Any]]:
     ask = partial(_once, figure, threads=threads)
-    for engine in engines:  # once for the system's cache, and minidl's
+    for engine in engines:  # once for the system's cache, minidl's kernels and Python's own compiled files
         ask(engine)
     values: dict[str, list[float]] = {engine: [] for engine in engines}
     for _ in range(rounds):
