@@ -11,6 +11,7 @@ import numpy as np
 from minidl.backend import Array
 from minidl.kernels import portable
 from minidl.kernels.cpu.arrays import dense, scratch
+from minidl.kernels.cpu.caches import SECOND_LEVEL
 from minidl.kernels.cpu.filters import (
     Phase,
     blocks_of,
@@ -31,7 +32,7 @@ WORK = 1 << 23  # multiply-adds in one chunk: about 0.1 ms, against 10 µs to ha
 _SMALL_BATCH = 8  # below this many images an image's channels are shared out too
 _PARTS = 4
 PARTIAL_SUMS = 16  # chunks of a weight gradient, added up in order
-BATCH_NUMBERS = 1 << 17  # images of a weight gradient held together: 0.5 MB, half the second-level cache
+BATCH_NUMBERS = SECOND_LEVEL // 8  # images of a weight gradient held together: half the second-level cache
 
 
 def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
