@@ -14,7 +14,7 @@ from minidl.teaching.errata import Erratum, formulas, load_documents, load_errat
 from minidl.teaching.errors import LessonError
 
 ROOT = Path(__file__).parents[2]
-CURRICULUM = ["L01", "L02", "L03", "L04", "L06", "L07", "L09", "L10", "L13", "L15", "L16", "L17", "L18", "L21"]
+CURRICULUM = ["L01", "L02", "L03", "L04", "L06", "L07", "L09", "L10", "L13", "L15", "L16", "L17", "L18", "L21", "L22"]
 """The lessons a row may point at."""
 
 
