@@ -24,6 +24,7 @@ from minidl.autograd import no_grad as no_grad
 from minidl.autograd import set_grad_enabled as set_grad_enabled
 from minidl.backend import Device as Device
 from minidl.backend import Generator as Generator
+from minidl.backend import bfloat16 as bfloat16
 from minidl.backend import bool_ as bool_
 from minidl.backend import complex64 as complex64
 from minidl.backend import complex128 as complex128

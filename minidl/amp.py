@@ -12,6 +12,10 @@
 Parameters, their gradients and the optimizer stay in float32. float16 ends at 65,504 and numbers below 6·10⁻⁸ are 0 in
 it: gradients of a small loss vanish unless the loss is multiplied by a large scale first, and the scale is halved
 whenever something overflows (Micikevicius et al., Mixed Precision Training, 2018).
+
+bfloat16 has fewer digits and the range of float32, so it needs no scale; there are no tensors of it. With
+`autocast("cuda", dtype=dl.bfloat16)` every tensor stays float32, and only the factors of products are rounded where
+tensor cores multiply them: half the digits in the multiplication, all of them in the sum, and no memory saved.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl.autograd.modes import _Switch, no_grad, tape
-from minidl.backend import array_module
+from minidl.backend import array_module, bfloat16
 from minidl.ops.precision import FULL as FULL
 from minidl.ops.precision import LOWER as LOWER
 
@@ -38,13 +42,17 @@ class autocast(_Switch):
     others compute in what they are given. Each thread has its own setting. The backward walk is not affected: every
     gradient has the dtype of what it belongs to.
 
+    With bfloat16 all tensors keep their dtype. Convolutions and products of float32 matrices in `LOWER` round their
+    factors, in their gradients too, and add up in float32; a GPU before compute 8.0 has no bfloat16 and computes them
+    in float32. Attention, the steps of recurrent layers, and convolution fused with pooling are float32 on every GPU.
+
     Arguments:
         device_type: "cuda" or "cpu"; tensors elsewhere are left as they are. On the CPU it saves memory, not time.
-        dtype: float16; there is no bfloat16 in NumPy.
+        dtype: float16, or on "cuda" also `minidl.bfloat16`.
         enabled: False for a block that computes in full precision inside another `autocast`.
 
     Raises:
-        ValueError: there is no such device, or the dtype is not float16.
+        ValueError: there is no such device, or it does not compute in that dtype.
 
     >>> import minidl as dl
     >>> x = dl.ones(2, 3)
@@ -59,13 +67,22 @@ class autocast(_Switch):
     def __init__(self, device_type: str = "cuda", dtype: Any = np.float16, enabled: bool = True) -> None:
         if device_type not in ("cuda", "cpu"):
             raise ValueError(f"autocast: the device type must be 'cuda' or 'cpu', got {device_type!r}")
-        try:
-            lower = np.dtype(dtype)
-        except TypeError as error:
-            raise ValueError(f"autocast: {dtype!r} is no dtype; use float16") from error
-        if lower != np.float16:
-            raise ValueError(f"autocast: the lower precision must be float16, got {lower.name}")
-        super().__init__((device_type, lower) if enabled else None)
+        super().__init__((device_type, _lower(device_type, dtype)) if enabled else None)
+
+
+def _lower(device_type: str, dtype: Any) -> Any:
+    """The dtype as float16 or `bfloat16`."""
+    if dtype is bfloat16 or getattr(dtype, "name", dtype) == "bfloat16":
+        if device_type == "cpu":
+            raise ValueError("autocast: bfloat16 needs the tensor cores of a GPU; on the CPU use float16")
+        return bfloat16
+    try:
+        lower = np.dtype(dtype)
+    except TypeError as error:
+        raise ValueError(f"autocast: {dtype!r} is no dtype; use float16 or bfloat16") from error
+    if lower != np.float16:
+        raise ValueError(f"autocast: the lower precision must be float16 or bfloat16, got {lower.name}")
+    return lower
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:

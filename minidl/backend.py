@@ -27,6 +27,28 @@ int64 = long = np.dtype(np.int64)
 bool_ = np.dtype(np.bool_)
 
 
+class Factors:
+    """A format that no array has, only the factors of products on a GPU: see `minidl.bfloat16`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"minidl.{self.name}"
+
+    @property
+    def dtype(self) -> Any:
+        """What NumPy asks for wherever a dtype is expected; there is none, and this says so."""
+        raise TypeError(
+            f"there are no tensors of {self.name}, a format that NumPy does not have; inside "
+            f"autocast('cuda', dtype={self.name}) products round their factors to it, and tensors stay float32"
+        )
+
+
+bfloat16 = Factors("bfloat16")
+"""8 bits of fraction (float16 has 11) and the range of float32: how tensor cores may take the factors of a product."""
+
+
 # ── devices ───────────────────────────────────────────────────────────────────────────────────────
 
 

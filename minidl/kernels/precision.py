@@ -1,4 +1,11 @@
-"""Whether float32 products may round their factors to 10 bits (tf32), which tensor cores multiply many times faster."""
+"""Whether float32 products may round their factors, which tensor cores then multiply many times faster.
+
+    float32    24 bits of fraction, range to 3·10³⁸    exact: every product and sum rounded once
+    tf32       11 bits, the same range                 `allow_tf32`
+    bfloat16    8 bits, the same range                 `autocast("cuda", dtype=bfloat16)`
+
+Arrays stay float32, and so do the sums: only what is multiplied is rounded, on its way into the tensor cores.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +42,24 @@ def tf32_is_allowed() -> bool:
     return allowed
 
 
-def wants_tensor_cores(x: Array) -> bool:
-    """Whether sums of products of x's dtype go to the tensor cores: float16 always, float32 where tf32 is allowed."""
+@contextmanager
+def bfloat16_factors() -> Iterator[None]:
+    """Let the same products round their factors to bfloat16; a GPU before compute 8.0 computes them in float32."""
+    before = getattr(_local, "bfloat16", False)
+    _local.bfloat16 = True
+    try:
+        yield
+    finally:
+        _local.bfloat16 = before
+
+
+def tensor_core_factors(x: Array) -> str | None:
+    """What tensor cores make of factors of x's dtype: "float16", "bfloat16" or "tf32"; None where they stay exact."""
     if x.dtype == np.float16:
-        return True
-    return x.dtype == np.float32 and tf32_is_allowed() and _has_tf32(array_module(x))
+        return "float16"
+    rounded = "bfloat16" if getattr(_local, "bfloat16", False) else "tf32" if tf32_is_allowed() else None
+    return rounded if rounded and x.dtype == np.float32 and _can_round(array_module(x)) else None
 
 
-def _has_tf32(xp: Any) -> bool:
+def _can_round(xp: Any) -> bool:
     return xp is np or int(xp.cuda.Device().compute_capability) >= 80

@@ -4,6 +4,9 @@ Sums of products (matrix products, convolutions, attention, recurrence) are what
 up in float32 whatever their operands are: they take their inputs in the lower precision. Powers, logarithms, long sums,
 normalization and losses would overflow float16, which ends at 65,504, or lose what matters: they take theirs in
 float32. Every other operation computes in what it is given, promoted as always.
+
+bfloat16 has the range of float32, and no tensor has it: there the operations in `LOWER` take the factors of their
+products in it, on the way back too, and all tensors are float32.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from minidl.autograd.function import Function, Needs
 from minidl.autograd.modes import tape
 from minidl.autograd.variable import Variable
-from minidl.backend import device_of
+from minidl.backend import bfloat16, device_of
+from minidl.kernels.precision import bfloat16_factors
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -47,9 +52,11 @@ def guarded(name: str, call: Call) -> Call:
         if tape.autocast is None:
             return call(*arguments, **options)
         device, dtype = tape.autocast
-        given, wanted = (np.dtype(np.float32), dtype) if lower else (dtype, np.dtype(np.float32))
         before, tape.autocast = tape.autocast, None  # the operation is one, whatever it is made of
         try:
+            if dtype is bfloat16:
+                return _in_bfloat16(call, arguments, options) if lower else call(*arguments, **options)
+            given, wanted = (np.dtype(np.float32), dtype) if lower else (dtype, np.dtype(np.float32))
             return call(
                 *[_taken(x, device, given, wanted) for x in arguments],
                 **{key: _taken(x, device, given, wanted) for key, x in options.items()},
@@ -68,3 +75,37 @@ def _taken(x: Any, device: str, given: Any, wanted: Any) -> Any:
     if type(x) in (tuple, list):
         return type(x)([_taken(item, device, given, wanted) for item in x])
     return x
+
+
+def _in_bfloat16(call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What the operation gives with factors in bfloat16; what it wrote on the tape will go back in the same way."""
+    known = {x.creator for x in _tensors([*arguments, *options.values()])}
+    with bfloat16_factors():
+        result = call(*arguments, **options)
+    new = [y.creator for y in _tensors(result) if y.creator not in known]
+    while new:
+        node = new.pop()
+        if node is not None and node not in known:
+            known.add(node)
+            kind: Any = type(node)
+            node.__class__ = _that_goes_back_in_bfloat16(kind)
+            new += [edge[0] for edge in node.edges or () if type(edge) is tuple]
+    return result
+
+
+@functools.cache
+def _that_goes_back_in_bfloat16(kind: type[Function]) -> type[Function]:
+    """The same operation, whose gradient rounds the factors of its products too."""
+
+    def vjp(self: Function, gy: Any, needs: Needs) -> Any:
+        with bfloat16_factors():
+            return kind.vjp(self, gy, needs)
+
+    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, "vjp": vjp})
+
+
+def _tensors(x: Any) -> list[Any]:
+    """The tensors among arguments or results."""
+    if isinstance(x, Variable):
+        return [x]
+    return [tensor for item in x for tensor in _tensors(item)] if isinstance(x, tuple | list) else []

@@ -7,6 +7,7 @@ cannot show is what a GPU computes.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import operator
@@ -205,6 +206,15 @@ class Library(types.ModuleType):
         return Call(found, name) if callable(found) and not isinstance(found, type) else found
 
 
+class Device(nullcontext[None]):
+    """The device: of Hopper, unless a test says otherwise."""
+
+    compute_capability = "90"
+
+    def __init__(self, index: int = 0) -> None:
+        super().__init__()
+
+
 @contextmanager
 def device_of_its_own(room: Room) -> Iterator[None]:
     """Inside the block there is a GPU, as far as anybody can tell."""
@@ -217,15 +227,16 @@ def device_of_its_own(room: Room) -> Iterator[None]:
     library.asnumpy = lambda x: x.get()
     stream = types.SimpleNamespace(is_capturing=lambda: False)
     library.cuda = types.SimpleNamespace(
-        Device=lambda index=0: nullcontext(), get_current_stream=lambda: stream,
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+        Device=Device, get_current_stream=lambda: stream,
+        device=types.SimpleNamespace(get_cublas_handle=lambda: 7),
+        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1, CUDA_R_16BF=14, CUDA_R_32F=0),
     )  # fmt: skip
 
     def load(file: str, instance: str) -> Any:
         kernel = room.emulator(file, instance)
         return lambda grid, block, arguments: kernel(grid, block, [host_of("asarray", a) for a in arguments])
 
-    taken = {"cupy": library, "cupy._core._routines_linalg": _products()}
+    taken = {"cupy": library, "cupy._core._routines_linalg": _products(), "cupy_backends.cuda.libs.cublas": _cublas()}
     with launcher.loaded_by(load):
         before = {name: sys.modules.get(name) for name in taken}
         sys.modules.update(taken)  # not mock.patch.dict: it would forget what is imported meanwhile
@@ -244,4 +255,36 @@ def _products() -> types.ModuleType:
     module.COMPUTE_TYPE_FP32 = module.COMPUTE_TYPE_TF32 = 0
     module.get_compute_type = lambda dtype: 0
     module.set_compute_type = lambda dtype, kind: None
+    return module
+
+
+def _cublas() -> types.ModuleType:
+    """The one function of cuBLAS that is called by name, by what its manual says: matrices lie column by column."""
+    module = types.ModuleType("cupy_backends.cuda.libs.cublas")
+    module.CUBLAS_COMPUTE_32F, module.CUBLAS_GEMM_DEFAULT = 68, -1
+
+    def matrix(address: int, kind: Any, rows: int, columns: int, apart: int) -> Any:
+        size = np.dtype(kind).itemsize
+        memory = (ctypes.c_char * (size * (apart * (columns - 1) + rows))).from_address(address)
+        return np.lib.stride_tricks.as_strided(np.frombuffer(memory, kind), (rows, columns), (size, size * apart))
+
+    def factor(address: int, turned: int, rows: int, columns: int, apart: int) -> Any:
+        assert apart >= (columns if turned else rows), "a column is longer than the distance to the next"
+        bits = matrix(address, "u2", *((columns, rows) if turned else (rows, columns)), apart)
+        values = (bits.astype("u4") << 16).view("f4").astype("f8")
+        return values.T if turned else values
+
+    def multiply(
+        handle: int, turn_a: int, turn_b: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int,
+        a_apart: int, b: int, b_type: int, ldb: int, b_apart: int, beta: int, c: int, c_type: int, ldc: int,
+        c_apart: int, count: int, compute_type: int, algorithm: int,
+    ) -> None:  # fmt: skip
+        assert (handle, a_type, b_type, c_type, compute_type) == (7, 14, 14, 0, module.CUBLAS_COMPUTE_32F)
+        factors = [ctypes.c_float.from_address(address).value for address in (alpha, beta)]
+        assert factors == [1, 0]
+        for i in range(count):
+            left, right = factor(a + 2 * a_apart * i, turn_a, m, k, lda), factor(b + 2 * b_apart * i, turn_b, k, n, ldb)
+            matrix(c + 4 * c_apart * i, "f4", m, n, ldc)[...] = left @ right
+
+    module.gemmStridedBatchedEx = multiply
     return module

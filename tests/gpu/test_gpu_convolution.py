@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import ConvCase, conv_cases, layouts
-from rooms import Room, assert_close, reference
+from rooms import Room, assert_close, bfloat16, reference
 
 from minidl.kernels import portable
 from minidl.kernels.gpu import convolution
-from minidl.kernels.precision import allow_tf32
+from minidl.kernels.precision import allow_tf32, bfloat16_factors
 
 DTYPES = st.sampled_from(["float32", "float64", "float16"])
 FAST = settings(max_examples=25, deadline=None)
@@ -76,20 +77,42 @@ def test_edges_of_tiles(room: Room, case: tuple[Any, ...], tile: Any, monkeypatc
     assert_close(gw, portable.conv2d_weight_grad(exact[0], wide_y, w_shape[2:], *window).astype("f4"))
 
 
+@pytest.mark.parametrize("factors", ["float16", "bfloat16", "tf32"])
 @pytest.mark.parametrize("case", TILES, ids=lambda c: f"{c[0]}-{c[1]}")
-def test_tensor_cores(room: Room, case: tuple[Any, ...]) -> None:
-    """By the layouts the PTX ISA prints; tf32, where it is allowed, rounds each factor to 10 bits of fraction."""
+def test_tensor_cores(room: Room, case: tuple[Any, ...], factors: str) -> None:
+    """By the layouts the PTX ISA prints. Factors are rounded once and sums are float; results of float16 too."""
     x_shape, w_shape, *window = case
     x, w, b = ConvCase(x_shape, w_shape, *window, seed=8).arrays("float32")
-    expected = portable.conv2d(*[a.astype("f8") for a in (x, w, b)], *window)
-    with allow_tf32():
-        y = room.run("conv2d", x, w, b, *window)
-    error = np.abs(y - expected).max() / np.abs(expected).max()
-    assert 1e-6 < error < 2e-3
-    halves = [a.astype("f2") for a in (x, w, b)]
-    y = room.run("conv2d", *halves, *window)
-    expected = portable.conv2d(*[a.astype("f8") for a in halves], *window)
-    assert np.abs(y - expected).max() <= 1e-3 * np.abs(expected).max()  # added up in float, rounded once
+    gy = np.random.default_rng(9).standard_normal(portable.conv2d(x, w, None, *window).shape).astype("f4")
+    if factors == "float16":
+        x, w, b, gy = (a.astype("f2") for a in (x, w, b, gy))
+    low, high = {"float16": (0, 1e-3), "bfloat16": (0, 1e-6), "tf32": (1e-6, 2e-3)}[factors]
+    allowed = {"float16": contextlib.nullcontext, "bfloat16": bfloat16_factors, "tf32": allow_tf32}[factors]
+    rounded = bfloat16 if factors == "bfloat16" else np.asarray
+    exact_x, exact_w, exact_gy = (rounded(a).astype("f8") for a in (x, w, gy))
+    with allowed():
+        found = (
+            room.run("conv2d", x, w, b, *window),
+            room.run("conv2d_input_grad", gy, w, x_shape[2:], *window),
+            room.run("conv2d_weight_grad", x, gy, w_shape[2:], *window),
+        )
+    expected = (
+        portable.conv2d(exact_x, exact_w, b.astype("f8"), *window),
+        portable.conv2d_input_grad(exact_gy, exact_w, x_shape[2:], *window),
+        portable.conv2d_weight_grad(exact_x, exact_gy, w_shape[2:], *window),
+    )
+    for actual, wanted in zip(found, expected, strict=True):
+        assert actual.dtype == x.dtype
+        assert low <= np.abs(actual - wanted).max() / np.abs(wanted).max() <= high
+
+
+def test_bfloat16_keeps_the_range_of_float32_and_its_infinities(room: Room) -> None:
+    x = np.array([1e38, -1e-38, np.inf, np.nan, 1 + 2.0**-9, 3.3895e38], "f4").reshape(1, 1, 1, 6)
+    one = np.ones((1, 1, 1, 1), "f4")
+    with bfloat16_factors():
+        y = room.run("conv2d", x, one, None, (1, 1), (0, 0, 0, 0), (1, 1), 1).ravel()
+    np.testing.assert_array_equal(y[[0, 1, 4, 5]], bfloat16(x).ravel()[[0, 1, 4, 5]])
+    assert (y[2], np.isnan(y[3]), y[4]) == (np.inf, True, 1)
 
 
 def test_every_layout_is_read_as_what_it_is(room: Room) -> None:

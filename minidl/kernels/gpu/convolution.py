@@ -1,4 +1,4 @@
-"""Convolution and its two gradients: `correlate.cu`, `correlate_tensor_cores.cu` and `weight_gradient.cu`."""
+"""Convolution and its two gradients: `correlate.cu`, `weight_gradient.cu`, and both on tensor cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minidl.kernels import portable
 from minidl.kernels.geometry import Convolution, Padding, Pair, check_gy, convolution
 from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, ready
 from minidl.kernels.gpu.slices import add_slices
-from minidl.kernels.precision import wants_tensor_cores
+from minidl.kernels.precision import tensor_core_factors
 
 
 def _is_used(dtype: str, tile: str, pooled: str) -> bool:
@@ -25,8 +25,14 @@ def _is_used(dtype: str, tile: str, pooled: str) -> bool:
 _CORRELATE = Kernel(
     "correlate.cu", "correlate", FLOATS, ("32, 128", "64, 64", "128, 128"), ("false", "true"), where=_is_used
 )
-_TENSOR_CORES = Kernel("correlate_tensor_cores.cu", "correlate_tensor_cores", ("float", "__half"))
-_WEIGHT_GRADIENT = Kernel("weight_gradient.cu", "weight_gradient", FLOATS)
+_FACTORS = {"float16": "__half, __half", "tf32": "float, float", "bfloat16": "float, __nv_bfloat16"}
+"""Types of the arrays and of the factors, for each kind that tensor cores multiply."""
+
+_TENSOR_CORES = Kernel("correlate_tensor_cores.cu", "correlate_tensor_cores", tuple(_FACTORS.values()))
+_WEIGHT_GRADIENT = Kernel("weight_gradient.cu", "weight_gradient", FLOATS[:2])
+_WEIGHT_GRADIENT_TENSOR_CORES = Kernel(
+    "weight_gradient_tensor_cores.cu", "weight_gradient_tensor_cores", tuple(_FACTORS.values())
+)
 
 # Blocks that keep a large GPU busy; a weight gradient is cut into slices until there are about as many. It does not
 # ask the GPU, so that the order of a sum, and with it the result, is the same on all of them.
@@ -94,8 +100,9 @@ def correlate(s: Correlation, w: Array, x: Array, b: Array | None, y: Array, win
     """Write the sum to y, in the dtype of y; with `winners`, its maxima over 2×2 windows where they are above 0."""
     w, x, b = ready(w, y.dtype), ready(x, y.dtype), None if b is None else ready(b, y.dtype)
     pixels = s.N * s.A * s.B if winners is None else s.N * (s.A // 2) * (s.B // 2) * 4
-    if winners is None and wants_tensor_cores(y):
-        _TENSOR_CORES((y.dtype,), (-(-pixels // 64), -(-s.M // 64), s.G), (128,), w, x, b, y, s)
+    factors = tensor_core_factors(y) if winners is None else None
+    if factors is not None:
+        _TENSOR_CORES((_FACTORS[factors],), (-(-pixels // 64), -(-s.M // 64), s.G), (128,), w, x, b, y, s)
         return
     BM, BN = _tile(s.M, pixels, winners is not None) if y.dtype == np.float32 else (64, 64)
     blocks = (-(-pixels // BN), -(-s.M // BM), s.G)
@@ -177,8 +184,11 @@ def conv2d_weight_grad(
     slices = max(1, min(_BUSY // (tiles[0] * tiles[1] * s.G), -(-pixels // _SHORTEST_SLICE)))
     slice_ = -(-pixels // slices)
     parts = xp.empty((slices, s.O, s.K), dtype if dtype != np.float16 else np.float32)
-    _WEIGHT_GRADIENT(
-        (dtype,), (*tiles, s.G * slices), (256,), ready(x, dtype), ready(gy, dtype), parts, s.windows, s.N, s.G,
-        s.C // s.G, M, slices, slice_,
-    )  # fmt: skip
+    blocks, x, gy = (*tiles, s.G * slices), ready(x, dtype), ready(gy, dtype)
+    sizes = s.windows, s.N, s.G, s.C // s.G, M, slices, slice_
+    factors = tensor_core_factors(x)
+    if factors is None:
+        _WEIGHT_GRADIENT((dtype,), blocks, (256,), x, gy, parts, *sizes)
+    else:
+        _WEIGHT_GRADIENT_TENSOR_CORES((_FACTORS[factors],), blocks, (128,), x, gy, parts, *sizes)
     return add_slices(parts, xp.empty(w_shape, dtype))

@@ -1,17 +1,17 @@
-// The sum of correlate.cu on tensor cores: __half always, float where tf32 is allowed (10 bits of each factor's fraction).
+// The sum of correlate.cu on tensor cores: arrays of T, factors of F: __half as they are, float rounded to tf32 or bfloat16.
 //
 // A block of 4 warps computes 64×64 numbers of y, each warp a 32×32 tile as 2×4 products of 16×8, in steps of 16 along k.
 #include "correlation.cuh"
 #include "mma.cuh"
 
 // Grid: x over tiles of pixels, y over tiles of channels, z over groups. 128 threads.
-template <typename T>
+template <typename T, typename F>
 __global__ void __launch_bounds__(128) correlate_tensor_cores(const T* __restrict__ w, const T* __restrict__ x,
                                                               const T* __restrict__ bias, T* __restrict__ y,
                                                               Correlation s) {
     constexpr int BK = 16, TILE = 64, PAD = 8, THREADS = 128;
-    __shared__ T left[BK][TILE + PAD];
-    __shared__ T right[BK][TILE + PAD];
+    __shared__ F left[BK][TILE + PAD];
+    __shared__ F right[BK][TILE + PAD];
     __shared__ Taps<BK> taps;
 
     const int t = threadIdx.x, group = blockIdx.z, m0 = blockIdx.y * TILE, K = s.C * s.I * s.J;
@@ -30,18 +30,18 @@ __global__ void __launch_bounds__(128) correlate_tensor_cores(const T* __restric
         __syncthreads();
         for (int e = t; e < TILE * BK; e += THREADS) {
             const int k = e % BK, m = e / BK;
-            left[k][m] = k0 + k < K && m0 + m < s.M ? weights[(m0 + m) * s.wm + taps.weight[k]] : T(0.0f);
+            left[k][m] = k0 + k < K && m0 + m < s.M ? F(weights[(m0 + m) * s.wm + taps.weight[k]]) : F(0.0f);
         }
         for (int k = t / TILE; k < BK; k += THREADS / TILE) {
             const int h = row0 + taps.row[k], c = column0 + taps.column[k];
             const bool real = fetches && k0 + k < K && 0 <= h && h < s.H && 0 <= c && c < s.W;
-            right[k][column] = real ? image[taps.plane[k] + (long long)h * s.W + c] : T(0.0f);
+            right[k][column] = real ? F(image[taps.plane[k] + (long long)h * s.W + c]) : F(0.0f);
         }
         __syncthreads();
         for (int k = 0; k < BK; k += 8)
             for (int i = 0; i < 2; i++)
                 for (int j = 0; j < 4; j++)
-                    multiply_tile<T>(sums[i][j], &left[k][0] + down + 16 * i, TILE + PAD, &right[k][0] + across + 8 * j,
+                    multiply_tile<F>(sums[i][j], &left[k][0] + down + 16 * i, TILE + PAD, &right[k][0] + across + 8 * j,
                                      TILE + PAD, lane);
     }
 

@@ -3,10 +3,12 @@
 // With lane = 4·g + m, a lane holds of a, b and d (PTX ISA, "Matrix Fragments for mma.m16n8k8"):
 //
 //     float (tf32)   a: (g, m) (g+8, m) (g, m+4) (g+8, m+4)               b: (m, g) (m+4, g)
-//     __half         a: (g, 2m) (g, 2m+1) (g+8, 2m) (g+8, 2m+1)           b: (2m, g) (2m+1, g)
-//     both           d: (g, 2m) (g, 2m+1) (g+8, 2m) (g+8, 2m+1)
+//     16 bits        a: (g, 2m) (g, 2m+1) (g+8, 2m) (g+8, 2m+1)           b: (2m, g) (2m+1, g)
+//     all            d: (g, 2m) (g, 2m+1) (g+8, 2m) (g+8, 2m+1)
 //
-// tf32 keeps 10 bits of each factor's fraction and needs compute 8.0, __half needs 7.5; sums are float.
+// tf32 keeps 10 bits of each factor's fraction and __nv_bfloat16 7; both need compute 8.0, __half needs 7.5. Sums are float.
+#include <cuda_bf16.h>
+
 #ifdef EMULATED
 #define multiply_16x8x8(d, a, b) emulator::multiply_16x8x8(d, a, b, __LINE__)
 #else
@@ -37,6 +39,20 @@ __device__ inline void multiply_16x8x8(float* d, const __half* a, const __half* 
     asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(as_pair(a[0], a[1])), "r"(as_pair(a[2], a[3])), "r"(as_pair(b[0], b[1])));
+}
+
+__device__ inline unsigned as_pair(__nv_bfloat16 low, __nv_bfloat16 high) {
+    return (unsigned)__bfloat16_as_ushort(high) << 16 | __bfloat16_as_ushort(low);
+}
+
+__device__ inline void multiply_16x8x8(float* d, const __nv_bfloat16* a, const __nv_bfloat16* b) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(as_pair(a[0], a[1])), "r"(as_pair(a[2], a[3])), "r"(as_pair(b[0], b[1])));
+#else
+    __trap();  // as above
+#endif
 }
 #endif
 

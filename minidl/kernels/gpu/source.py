@@ -21,6 +21,7 @@ TYPES: dict[str, np.dtype[Any]] = {
     "double": np.dtype(np.float64),
     "bool": np.dtype(np.bool_),
     "unsigned char": np.dtype(np.uint8),
+    "unsigned short": np.dtype(np.uint16),
     "int": np.dtype(np.int32),
     "unsigned": np.dtype(np.uint32),
     "long long": np.dtype(np.int64),

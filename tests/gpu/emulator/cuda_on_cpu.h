@@ -31,6 +31,25 @@ struct __half {
     operator float() const { return static_cast<float>(value); }
 };
 
+// ── bfloat16, the upper half of a float, rounded to even: the cuda_bf16.h of this machine ──
+struct __nv_bfloat16 {
+    uint16_t bits;
+    __nv_bfloat16() = default;
+    __nv_bfloat16(float f) {
+        uint32_t all;
+        std::memcpy(&all, &f, 4);
+        const bool is_nan = (all & 0x7fffffff) > 0x7f800000;
+        bits = is_nan ? 0x7fff : static_cast<uint16_t>((all + 0x7fff + (all >> 16 & 1)) >> 16);
+    }
+    operator float() const {
+        const uint32_t all = uint32_t(bits) << 16;
+        float f;
+        std::memcpy(&f, &all, 4);
+        return f;
+    }
+};
+static inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 x) { return x.bits; }
+
 // ── barriers, shuffles, shared memory ──
 namespace emulator {
 void block_barrier(int line);
@@ -53,6 +72,7 @@ template <typename V> V from_lane(unsigned mask, V v, int source, int line) {
 
 // The tensor core instruction of mma.cuh by the layouts that the PTX ISA prints for m16n8k8: lane = 4·group + member.
 inline float factor(__half x) { return x; }
+inline float factor(__nv_bfloat16 x) { return x; }
 inline float factor(float x) {  // tf32: the fraction rounded to 10 bits
     uint32_t bits;
     std::memcpy(&bits, &x, 4);
@@ -79,7 +99,7 @@ template <typename V> void multiply_16x8x8(float* d, const V* a, const V* b, int
             if constexpr (sizeof(V) == 4) {  // tf32: a0 (g, m), a1 (g+8, m), a2 (g, m+4), a3 (g+8, m+4); b0 (m, g), b1 (m+4, g)
                 left = of[(row % 8) * 4 + k % 4].a[(k / 4) * 2 + row / 8];
                 right = of[column * 4 + k % 4].b[k / 4];
-            } else {  // f16: a0 a1 (g, 2m + 0 1), a2 a3 (g+8, 2m + 0 1); b0 b1 (2m + 0 1, g)
+            } else {  // 16 bits: a0 a1 (g, 2m + 0 1), a2 a3 (g+8, 2m + 0 1); b0 b1 (2m + 0 1, g)
                 left = of[(row % 8) * 4 + k / 2].a[(row / 8) * 2 + k % 2];
                 right = of[column * 4 + k / 2].b[k % 2];
             }
