@@ -27,6 +27,7 @@ import numpy as np
 
 from minidl.autograd.modes import _Switch, no_grad, tape
 from minidl.backend import array_module, bfloat16
+from minidl.kernels.capture import forbid_while_capturing
 from minidl.ops.precision import FULL as FULL
 from minidl.ops.precision import LOWER as LOWER
 
@@ -140,9 +141,14 @@ class GradScaler:
         return self._scale if self._enabled else 1.0
 
     def scale(self, outputs: Any) -> Any:
-        """The loss (or each of a list of them) times the scale: call backward on that."""
+        """The loss (or each of a list of them) times the scale: call backward on that.
+
+        Raises:
+            RuntimeError: a graph is being captured, in which the scale would stand still.
+        """
         if not self._enabled:
             return outputs
+        forbid_while_capturing("the scale of GradScaler", "give the scale to the function as a tensor")
         if isinstance(outputs, list | tuple):
             return type(outputs)([self.scale(y) for y in outputs])
         return outputs.to(dtype=np.float32) * self._scale if outputs.dtype == np.float16 else outputs * self._scale

@@ -35,6 +35,7 @@ class Adam(Optimizer):
     )
     decoupled = False
     block = 1 << 16
+    rule_is_a_kernel = True
 
     def __init__(
         self,

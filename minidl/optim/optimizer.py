@@ -58,6 +58,8 @@ class Optimizer:
     formula: ClassVar[str] = ""
     block: ClassVar[int] = 16384
     """Elements updated at a time: temporaries of float32 then take 64 KiB and stay in the cache."""
+    rule_is_a_kernel: ClassVar[bool] = False
+    """Whether `rule` is one kernel on a GPU, whose numbers a captured graph (`cuda.graph`) reads anew in every run."""
     param_groups: list[Group]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:

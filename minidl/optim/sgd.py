@@ -39,6 +39,7 @@ class SGD(Optimizer):
     """
 
     block = 1 << 16
+    rule_is_a_kernel = True
     formula = r"b \leftarrow \mu b + (1 - \tau) g,\quad p \leftarrow p - \alpha b"
 
     def __init__(

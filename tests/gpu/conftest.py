@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ sys.path[:0] = [str(HERE / "emulator"), str(HERE.parent / "kernels"), str(HERE.p
 import cuda_emulator  # noqa: E402  # it lies in a folder of its own
 from cuda_emulator import Emulator  # noqa: E402
 from rooms import DeviceRoom, Room  # noqa: E402
+from stand_in import device_of_its_own  # noqa: E402
 
 from minidl import cuda  # noqa: E402
 from minidl.kernels.gpu import launcher  # noqa: E402
@@ -43,3 +45,15 @@ def room(request: pytest.FixtureRequest) -> Room:
 def emulated(emulator: Emulator) -> Room:
     """The functions of `kernels.gpu` on the emulator, for what only NumPy arrays can show."""
     return Room(emulator)
+
+
+@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A stand-in for CuPy whose kernels run on the emulator; and a GPU, where there is one."""
+    if request.param == "stand-in":
+        with device_of_its_own(request.getfixturevalue("emulated")):
+            yield "cuda"
+    elif cuda.is_available():
+        yield "cuda"
+    else:
+        pytest.skip("no GPU: CuPy or a driver is missing")

@@ -7,7 +7,6 @@ cannot show is what a GPU computes.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.util
 import operator
@@ -20,10 +19,14 @@ from typing import Any
 
 import numpy as np
 from rooms import Room, _unwritten
+from stand_in_cublas import cublas
+from stand_in_graph import CUDARuntimeError, Stream, changed, computed, now, read_by_the_host
 
 from minidl.kernels.gpu import launcher
 
 TAKES_HOST_ARRAYS = {"array", "asarray", "ascontiguousarray", "asanyarray"}
+WRITE = {"copyto", "put", "put_along_axis", "place", "putmask", "fill", "sort", "partition"}
+"""What writes into its first argument: methods, and the functions that are no methods."""
 
 
 class ndarray:
@@ -35,6 +38,8 @@ class ndarray:
 
     def __init__(self, host: Any) -> None:
         self.host = np.asarray(host)
+        if now.recording is not None:
+            now.recording.kept.append(self.host)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
@@ -65,9 +70,11 @@ class ndarray:
         return types.SimpleNamespace(ptr=self.host.ctypes.data)
 
     def get(self) -> Any:
+        read_by_the_host()
         return self.host.copy()
 
     def item(self, *args: Any) -> Any:
+        read_by_the_host()
         return self.host.item(*args)
 
     def __getattr__(self, name: str) -> Any:
@@ -76,15 +83,22 @@ class ndarray:
         method = getattr(self.host, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return wrap(method(*host_of(name, args), **host_of(name, kwargs)), kwargs.get("out"))
+            def compute() -> Any:
+                return wrap(method(*host_of(name, args), **host_of(name, kwargs)), kwargs.get("out"))
+
+            if name == "tolist":
+                read_by_the_host()
+            written = kwargs.get("out") if kwargs.get("out") is not None else self if name in WRITE else None
+            return computed(compute) if written is None else changed(compute, written)
 
         return call
 
     def __getitem__(self, index: Any) -> Any:
-        return ndarray(self.host[host_of("asarray", index)])
+        return computed(lambda: ndarray(self.host[host_of("asarray", index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.host[host_of("asarray", index)] = host_of("setitem", value)
+        where, what = host_of("asarray", index), host_of("setitem", value)
+        changed(lambda: self.host.__setitem__(where, what), None)
 
     def __len__(self) -> int:
         return len(self.host)
@@ -93,18 +107,23 @@ class ndarray:
         return (ndarray(part) for part in self.host)
 
     def __float__(self) -> float:
+        read_by_the_host()
         return float(self.host)
 
     def __int__(self) -> int:
+        read_by_the_host()
         return int(self.host)
 
     def __bool__(self) -> bool:
+        read_by_the_host()
         return bool(self.host)
 
     def __index__(self) -> int:
+        read_by_the_host()
         return operator.index(self.host.item())
 
     def __complex__(self) -> complex:
+        read_by_the_host()
         return complex(self.host)
 
     def __repr__(self) -> str:
@@ -119,8 +138,12 @@ def _binary(name: str) -> Callable[..., Any]:
             other is None or isinstance(other, str | list | tuple | dict)
         ):
             return NotImplemented
-        result = getattr(self.host, name)(host_of(name, other))
-        return NotImplemented if result is NotImplemented else (self if result is self.host else ndarray(result))
+        function, value = getattr(self.host, name), host_of(name, other)
+        if name.startswith("__i") and name != "__invert__":
+            return changed(lambda: NotImplemented if function(value) is NotImplemented else self, self)
+        if function(value) is NotImplemented:
+            return NotImplemented
+        return computed(lambda: ndarray(function(value)))
 
     return compute
 
@@ -132,7 +155,9 @@ _OPERATORS = (
 for _name in _OPERATORS.split():
     setattr(ndarray, f"__{_name}__", _binary(f"__{_name}__"))
 for _name in ("neg", "pos", "abs", "invert"):
-    setattr(ndarray, f"__{_name}__", lambda self, name=f"__{_name}__": ndarray(getattr(self.host, name)()))
+    setattr(
+        ndarray, f"__{_name}__", lambda self, name=f"__{_name}__": computed(lambda: ndarray(getattr(self.host, name)()))
+    )
 
 
 def host_of(name: str, x: Any) -> Any:
@@ -165,7 +190,14 @@ class Call:
         self.__name__ = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return wrap(self.function(*host_of(self.name, args), **host_of(self.name, kwargs)), kwargs.get("out"))
+        def compute() -> Any:
+            return wrap(self.function(*host_of(self.name, args), **host_of(self.name, kwargs)), kwargs.get("out"))
+
+        if self.name in TAKES_HOST_ARRAYS and isinstance(args[0], np.ndarray):
+            read_by_the_host()
+        if kwargs.get("out") is not None or self.name in WRITE or self.name.endswith(".at"):
+            return changed(compute, kwargs.get("out"))
+        return computed(compute)
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("at", "reduce", "accumulate", "reduceat", "outer"):
@@ -225,18 +257,27 @@ def device_of_its_own(room: Room) -> Iterator[None]:
     library.empty = lambda shape, dtype=float, **_: ndarray(_unwritten(shape, dtype))
     library.empty_like = lambda x, dtype=None, **_: ndarray(_unwritten(x.shape, dtype or x.dtype))
     library.asnumpy = lambda x: x.get()
-    stream = types.SimpleNamespace(is_capturing=lambda: False)
     library.cuda = types.SimpleNamespace(
-        Device=Device, get_current_stream=lambda: stream,
+        Device=Device, Stream=Stream, get_current_stream=Stream, using_allocator=lambda malloc: nullcontext(),
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
         device=types.SimpleNamespace(get_cublas_handle=lambda: 7),
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1, CUDA_R_16BF=14, CUDA_R_32F=0),
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: 1, CUDA_R_16BF=14, CUDA_R_32F=0, CUDARuntimeError=CUDARuntimeError
+        ),
     )  # fmt: skip
 
     def load(file: str, instance: str) -> Any:
         kernel = room.emulator(file, instance)
-        return lambda grid, block, arguments: kernel(grid, block, [host_of("asarray", a) for a in arguments])
+        if now.recording is not None:
+            raise CUDARuntimeError(f"{instance} is loaded while a graph is captured")
 
-    taken = {"cupy": library, "cupy._core._routines_linalg": _products(), "cupy_backends.cuda.libs.cublas": _cublas()}
+        def start(grid: Any, block: Any, arguments: Any) -> None:
+            hosts = [host_of("asarray", a) for a in arguments]
+            changed(lambda: kernel(grid, block, hosts), None)
+
+        return start
+
+    taken = {"cupy": library, "cupy._core._routines_linalg": _products(), "cupy_backends.cuda.libs.cublas": cublas()}
     with launcher.loaded_by(load):
         before = {name: sys.modules.get(name) for name in taken}
         sys.modules.update(taken)  # not mock.patch.dict: it would forget what is imported meanwhile
@@ -255,36 +296,4 @@ def _products() -> types.ModuleType:
     module.COMPUTE_TYPE_FP32 = module.COMPUTE_TYPE_TF32 = 0
     module.get_compute_type = lambda dtype: 0
     module.set_compute_type = lambda dtype, kind: None
-    return module
-
-
-def _cublas() -> types.ModuleType:
-    """The one function of cuBLAS that is called by name, by what its manual says: matrices lie column by column."""
-    module = types.ModuleType("cupy_backends.cuda.libs.cublas")
-    module.CUBLAS_COMPUTE_32F, module.CUBLAS_GEMM_DEFAULT = 68, -1
-
-    def matrix(address: int, kind: Any, rows: int, columns: int, apart: int) -> Any:
-        size = np.dtype(kind).itemsize
-        memory = (ctypes.c_char * (size * (apart * (columns - 1) + rows))).from_address(address)
-        return np.lib.stride_tricks.as_strided(np.frombuffer(memory, kind), (rows, columns), (size, size * apart))
-
-    def factor(address: int, turned: int, rows: int, columns: int, apart: int) -> Any:
-        assert apart >= (columns if turned else rows), "a column is longer than the distance to the next"
-        bits = matrix(address, "u2", *((columns, rows) if turned else (rows, columns)), apart)
-        values = (bits.astype("u4") << 16).view("f4").astype("f8")
-        return values.T if turned else values
-
-    def multiply(
-        handle: int, turn_a: int, turn_b: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int,
-        a_apart: int, b: int, b_type: int, ldb: int, b_apart: int, beta: int, c: int, c_type: int, ldc: int,
-        c_apart: int, count: int, compute_type: int, algorithm: int,
-    ) -> None:  # fmt: skip
-        assert (handle, a_type, b_type, c_type, compute_type) == (7, 14, 14, 0, module.CUBLAS_COMPUTE_32F)
-        factors = [ctypes.c_float.from_address(address).value for address in (alpha, beta)]
-        assert factors == [1, 0]
-        for i in range(count):
-            left, right = factor(a + 2 * a_apart * i, turn_a, m, k, lda), factor(b + 2 * b_apart * i, turn_b, k, n, ldb)
-            matrix(c + 4 * c_apart * i, "f4", m, n, ldc)[...] = left @ right
-
-    module.gemmStridedBatchedEx = multiply
     return module

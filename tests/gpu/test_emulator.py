@@ -56,9 +56,21 @@ COPY = "template <typename T> __global__ void copy(const T* x, T* y, int from, i
     ("source", "to"), [(0, 5), (0, 7), (0, 2000), (0, -1), (0, -700), (4, 0), (2000, 0), (-1200, 0)]
 )
 def test_out_of_bounds_is_caught(emulator: Emulator, source: int, to: int) -> None:
-    """Within a megabyte; only a read less than a page in front is not refused: it gets a nan."""
+    """Within a megabyte; a read less than a page in front shows only in the results."""
     with pytest.raises(EmulationError, match=r"a read or write outside|in front of or behind the array y"):
         run(emulator, COPY, "copy<float>", 1, 1, np.zeros(4, "f4"), np.zeros(4, "f4"), np.int32(source), np.int32(to))
+
+
+def test_a_change_behind_the_array_is_caught(emulator: Emulator) -> None:
+    """What is added to a nan leaves it as it was: so not every run has nan there."""
+    source = "template <typename T> __global__ void add(T* x, int n) { if (threadIdx.x <= n) x[threadIdx.x] += 1; }"
+    with pytest.raises(EmulationError, match="in front of or behind the array x"):
+        run(emulator, source, "add<float>", 1, 32, np.zeros(7, "f4"), np.int32(7))
+
+
+def test_a_read_behind_the_array_that_changes_a_result_is_caught(emulator: Emulator) -> None:
+    with pytest.raises(EmulationError, match="y depends on the order"):
+        run(emulator, COPY, "copy<float>", 1, 1, np.zeros(3, "f4"), np.zeros(3, "f4"), np.int32(3), np.int32(0))
 
 
 def test_a_write_past_a_shared_array_is_caught(emulator: Emulator) -> None:

@@ -299,25 +299,25 @@ static size_t page_bytes(size_t size) {
 
 static char* first_page(void* data, size_t size) { return static_cast<char*>(data) + (size + 15) / 16 * 16 - page_bytes(size); }
 
-void* guarded_new(size_t size) {
+void* guarded_new(size_t size, int fill) {
     const size_t inner = page_bytes(size);
     void* base = mmap(nullptr, inner + 2 * FENCE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return nullptr;
     char* begin = static_cast<char*>(base) + FENCE;
     mprotect(begin, inner, PROT_READ | PROT_WRITE);
-    memset(begin, 0xFF, inner);
+    memset(begin, fill, inner);
     return begin + inner - (size + 15) / 16 * 16;
 }
 
 void guarded_read_only(void* data, size_t size) { mprotect(first_page(data, size), page_bytes(size), PROT_READ); }
 
 // Whether nothing beside the array was written.
-int guarded_intact(void* data, size_t size) {
+int guarded_intact(void* data, size_t size, int fill) {
     const char *begin = first_page(data, size), *end = begin + page_bytes(size);
     for (const char* p = begin; p < data; p++)
-        if (*p != '\xFF') return 0;
+        if (static_cast<unsigned char>(*p) != fill) return 0;
     for (const char* p = static_cast<char*>(data) + size; p < end; p++)
-        if (*p != '\xFF') return 0;
+        if (static_cast<unsigned char>(*p) != fill) return 0;
     return 1;
 }
 
