@@ -113,7 +113,7 @@ class Workloads:
             loss.backward()
             return loss
 
-        captured = self.dl.cuda.graph(step, self.optim.Adam(model.parameters(), lr=1e-3))
+        captured = self.dl.cuda.graph(step, self.optim.Adam(model.parameters(), lr=1e-3), warm_up=1)
         return lambda: captured(x, labels)
 
     def infer_face_cnn(self, batch: int) -> Step:

@@ -133,3 +133,68 @@ def test_every_step_of_the_walk_through_a_convolution_computes_the_same() -> Non
     text = walk.page(rates, (100.0, 200.0))
     assert all(step.text(key) in text for step in walk.STEPS for key in ("title_en", "title_zh", "en", "zh"))
     assert text.count("```python") == len(walk.STEPS) == len(rates)
+
+
+# ── what a GPU shows ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_check_of_a_gpu_says_in_a_sentence_that_there_is_none(tmp_path: Path) -> None:
+    from minidl import cuda
+
+    if cuda.is_available():
+        pytest.skip("there is a GPU: run python -m benchmarks.gpu_check")
+    command = [sys.executable, "-m", "benchmarks.gpu_check", "--out", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 2
+    assert run.stderr == (
+        "gpu_check: no usable GPU; it needs an NVIDIA driver and CuPy (pip install 'minidl[gpu13]')\n"
+    )
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_check_of_a_gpu_counts_the_tests(tmp_path: Path) -> None:
+    from benchmarks.gpu_check import counted
+
+    code = "import pytest\ndef test_a(): pass\ndef test_b(): assert False\ndef test_c(): pytest.skip('none')\n"
+    (tmp_path / "test_it.py").write_text(code)
+    report = tmp_path / "report.xml"
+    assert counted(report) == {"ended": False, "failed": 1}
+    subprocess.run([sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "test_it.py"], capture_output=True,
+                   cwd=tmp_path, check=False)  # fmt: skip
+    found = counted(report)
+    assert (found["passed"], found["failed"], found["skipped"], found["failures"]) == (1, 1, 1, ["test_b"])
+
+
+def test_the_check_of_a_gpu_goes_from_part_to_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With everything but the GPU: the workloads are there, and the file says what was found."""
+    from benchmarks import gpu_check
+    from benchmarks.catalogue import WORKLOADS
+    from minidl import cuda
+
+    names = {name.removesuffix("-forward") for name in WORKLOADS}
+    assert names >= set(gpu_check.COMPARED)
+    assert gpu_check.peer() == "" or cuda.is_available()
+    monkeypatch.setattr(cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu_check, "device", lambda: {"gpu": "none"})
+    monkeypatch.setattr(gpu_check, "compile_kernels", lambda: {"instances": 3})
+    monkeypatch.setattr(gpu_check, "memory", lambda packages: dict.fromkeys(packages, 1))
+    monkeypatch.setattr(gpu_check, "compare", lambda budget, peers: {"mlp": budget})
+    monkeypatch.setattr(gpu_check, "precisions", lambda: dict.fromkeys(gpu_check.PRECISIONS, 0.1))
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--out", str(tmp_path), "--budget", "2"])
+    for failed in (0, 1):
+        monkeypatch.setattr(gpu_check, "run_tests", lambda seconds, failed=failed: {"failed": failed})
+        assert gpu_check.main() == failed
+    (file,) = tmp_path.iterdir()
+    facts = json.loads(file.read_text())
+    assert file.name == f"gpu-{facts['date']}.json"
+    assert facts["figures"] == {"mlp": 2.0}
+    assert facts["tests"] == {"failed": 1}
+
+
+def test_a_step_of_every_precision_is_a_step() -> None:
+    """On the CPU, where float32 is all there is: what would be timed on a GPU runs."""
+    from benchmarks.gpu_check import PRECISIONS, precisions
+
+    found = precisions("cpu", batch=2, repeats=2)
+    assert [*found] == [*PRECISIONS]
+    assert all(seconds > 0 for seconds in found.values())
