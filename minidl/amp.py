@@ -45,7 +45,7 @@ class autocast(_Switch):
 
     With bfloat16 all tensors keep their dtype. Convolutions and products of float32 matrices in `LOWER` round their
     factors, in their gradients too, and add up in float32; a GPU before compute 8.0 has no bfloat16 and computes them
-    in float32. Attention, the steps of recurrent layers, and convolution fused with pooling are float32 on every GPU.
+    in float32. Attention and the steps of recurrent layers are float32 on every GPU.
 
     Arguments:
         device_type: "cuda" or "cpu"; tensors elsewhere are left as they are. On the CPU it saves memory, not time.

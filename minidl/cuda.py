@@ -97,7 +97,8 @@ def graph(step: Callable[..., Any], optimizer: Any = None, *, warm_up: int = WAR
             loss = train(images, labels)
 
     The first calls run `step` and the optimizer as they are; the next one is captured, and all later ones repeat it.
-    Every call is one step, with the numbers that it has without a graph.
+    Every call is one step, with the numbers that it has without a graph. The graph holds memory in a pool of its own,
+    which `memory_allocated` does not count.
 
     Updates by SGD, Adam and AdamW are part of the graph where all parameters are float32 or float64; their kernels read
     rates and counts from the GPU's memory, where the host writes them before each run, so that schedules go on. Other

@@ -106,6 +106,7 @@ NETWORKS = {
     "convolution": lambda: nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 2, stride=2), nn.Flatten(), nn.Linear(45, 3)
     ),
+    "fused": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)),
     "attention": lambda: nn.Sequential(
         nn.Flatten(1, 2), nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), nn.Flatten(),
         nn.Linear(64, 3),
@@ -133,9 +134,10 @@ def test_a_network_trains_and_its_gradients_are_float32_but_for_rounding(device:
     assert 1e-5 < error < 3e-2
 
 
-def test_training_starts_the_kernels_that_round(stood_in: Room) -> None:
+@pytest.mark.parametrize("name", ["convolution", "fused"])
+def test_training_starts_the_kernels_that_round(stood_in: Room, name: str) -> None:
     """There and back, though `backward` is called outside: nothing falls back to float32 unnoticed."""
-    model, x = NETWORKS["convolution"]().to("cuda"), dl.randn(6, 1, 8, 8).cuda()
+    model, x = NETWORKS[name]().to("cuda"), dl.randn(6, 1, 8, 8).cuda()
     before = stood_in.ran
     with dl.autocast("cuda", dtype=dl.bfloat16):
         y = model(x)

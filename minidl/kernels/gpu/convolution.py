@@ -16,14 +16,12 @@ from minidl.kernels.precision import tensor_core_factors
 
 
 def _is_used(dtype: str, tile: str, pooled: str) -> bool:
-    """Whether a tile of this size is ever wanted: the large one needs registers, and __half has tensor cores."""
-    if dtype == "__half" and pooled == "false":
-        return False
+    """Whether a tile of this size is ever wanted: the large one needs registers."""
     return tile == "64, 64" or (dtype == "float" and (tile, pooled) != ("128, 128", "true"))
 
 
 _CORRELATE = Kernel(
-    "correlate.cu", "correlate", FLOATS, ("32, 128", "64, 64", "128, 128"), ("false", "true"), where=_is_used
+    "correlate.cu", "correlate", FLOATS[:2], ("32, 128", "64, 64", "128, 128"), ("false", "true"), where=_is_used
 )
 _FACTORS = {"float16": "__half, __half", "tf32": "float, float", "bfloat16": "float, __nv_bfloat16"}
 """Types of the arrays and of the factors, for each kind that tensor cores multiply."""

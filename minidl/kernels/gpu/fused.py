@@ -1,4 +1,7 @@
-"""Convolution, ReLU and max pooling as one: `correlate.cu` for windows of 2×2, else `pooled_relu.cu` after it."""
+"""Convolution, ReLU and max pooling as one: `correlate.cu` for windows of 2×2, else `pooled_relu.cu` after it.
+
+After the tensor cores too: they compute the convolution many times faster than its result is written and read again.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from minidl.kernels.geometry import Padding, Pair, Windows, check_gy, conv_windo
 from minidl.kernels.gpu.convolution import as_correlation, conv2d_input_grad, conv2d_weight_grad, correlate
 from minidl.kernels.gpu.launcher import FLOATS, Kernel, is_float, planes, ready
 from minidl.kernels.gpu.pooling import wide
+from minidl.kernels.precision import tensor_core_factors
 
 _POOL = Kernel("pooled_relu.cu", "relu_max_pool", FLOATS)
 _POOL_GRADIENT = Kernel("pooled_relu.cu", "relu_max_pool_gradient", FLOATS)
@@ -40,7 +44,7 @@ def conv2d_relu_max_pool2d(
     xp = array_module(x)
     y: Array = xp.empty((s.N, s.O, *out_hw), dtype)
     codes: Array = xp.empty(y.shape, np.uint8)
-    if pool_kernel == pool_stride == (2, 2):
+    if pool_kernel == pool_stride == (2, 2) and tensor_core_factors(y) is None:
         correlate(as_correlation(s), w, x, b, y, codes)
         return y, codes
     z = xp.empty((s.N, s.O, s.windows.OH, s.windows.OW), dtype)

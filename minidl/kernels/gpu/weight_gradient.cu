@@ -4,11 +4,11 @@
 // Grid: x over tiles of k, y over tiles of m, z over (group, slice). 256 threads.
 template <typename T>
 __global__ void __launch_bounds__(256) weight_gradient(const T* __restrict__ x, const T* __restrict__ gy,
-                                                       wide<T>* __restrict__ parts, Windows v, int N, int G, int C, int M,
+                                                       T* __restrict__ parts, Windows v, int N, int G, int C, int M,
                                                        int slices, long long slice) {
     constexpr int EACH = 4;
-    __shared__ wide<T> left[BQ][TILE + 4];
-    __shared__ wide<T> right[BQ][TILE + 4];
+    __shared__ T left[BQ][TILE + 4];
+    __shared__ T right[BQ][TILE + 4];
     __shared__ Places at;
 
     const int t = threadIdx.x, group = blockIdx.z / slices, number = blockIdx.z % slices;
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(256) weight_gradient(const T* __restrict__ x, 
     const long long first = number * slice, most = (long long)N * v.OH * v.OW, last = min(first + slice, most);
     const int down = t / 16, across = t % 16;
     if (t < TILE) decode_weight(at, t, k0 + t, v);
-    wide<T> sums[EACH][EACH] = {};
+    T sums[EACH][EACH] = {};
 
     for (long long q0 = first; q0 < last; q0 += BQ) {
         if (t < BQ) decode_pixel(at, t, q0 + t, group, v, G, C, M);
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(256) weight_gradient(const T* __restrict__ x, 
         __syncthreads();
 #pragma unroll 4
         for (int q = 0; q < BQ; q++) {
-            wide<T> a[EACH], b[EACH];
+            T a[EACH], b[EACH];
             for (int i = 0; i < EACH; i++) a[i] = left[q][down * EACH + i], b[i] = right[q][across + i * 16];
             for (int i = 0; i < EACH; i++)
                 for (int j = 0; j < EACH; j++) sums[i][j] += a[i] * b[j];
