@@ -5,13 +5,24 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import sys
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
 from pathlib import Path
+from typing import NamedTuple
+
+_STACK = re.compile(r"Function properties for (\w+)\n\D*(\d+) bytes stack frame")
 
 
 class CompileError(RuntimeError):
     """What the compiler said."""
+
+
+class Compiled(NamedTuple):
+    """An instance in machine code: its name there, and the bytes that a thread keeps outside of registers."""
+
+    name: str
+    stack: int
 
 
 def _folders() -> list[Path]:
@@ -47,7 +58,9 @@ class Nvrtc:
     def _call(self, name: str, *arguments: object) -> int:
         return int(getattr(self.library, name)(*arguments))
 
-    def compile(self, source: str, architecture: str, options: tuple[str, ...], instances: list[str]) -> dict[str, str]:
+    def compile(
+        self, source: str, architecture: str, options: tuple[str, ...], instances: list[str]
+    ) -> dict[str, Compiled]:
         """Compile to machine code.
 
         Arguments:
@@ -55,30 +68,31 @@ class Nvrtc:
             instances: the templates to instantiate: "im2col<float>".
 
         Returns:
-            The name that each instance has in the machine code.
+            What became of each instance.
 
         Raises:
             CompileError: with the compiler's own words.
         """
-        parts = [source, architecture, *options, *instances, str(self.version)]
+        parts = ["with stack", source, architecture, *options, *instances, str(self.version)]
         note = self.cache / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32] if self.cache else None
         if note is not None and note.exists():
-            return dict(line.split("\t") for line in note.read_text().splitlines())
-        names = self._compile(source, architecture, options, instances)
+            lines = [line.split("\t") for line in note.read_text().splitlines()]
+            return {instance: Compiled(name, int(stack)) for instance, name, stack in lines}
+        found = self._compile(source, architecture, options, instances)
         if note is not None:
-            note.write_text("".join(f"{instance}\t{name}\n" for instance, name in names.items()))
-        return names
+            note.write_text("".join(f"{instance}\t{name}\t{stack}\n" for instance, (name, stack) in found.items()))
+        return found
 
     def _compile(
         self, source: str, architecture: str, options: tuple[str, ...], instances: list[str]
-    ) -> dict[str, str]:
+    ) -> dict[str, Compiled]:
         program = c_void_p()
         self._call("nvrtcCreateProgram", byref(program), source.encode(), b"kernel.cu", 0, None, None)
         try:
             for instance in instances:
                 self._call("nvrtcAddNameExpression", program, instance.encode())
             include = [f"-I{folder / 'include'}" for folder in _folders() if (folder / "include").is_dir()]
-            flags = [f"--gpu-architecture={architecture}", *options, *include]
+            flags = [f"--gpu-architecture={architecture}", "--ptxas-options=-v", *options, *include]
             array = (c_char_p * len(flags))(*[flag.encode() for flag in flags])
             status = self._call("nvrtcCompileProgram", program, len(flags), array)
             size = c_size_t()
@@ -90,7 +104,9 @@ class Nvrtc:
             self._call("nvrtcGetCUBINSize", program, byref(size))
             if not size.value:
                 raise CompileError(f"{architecture}: no machine code came out")
-            return {instance: self._lowered(program, instance) for instance in instances}
+            stacks = dict(_STACK.findall(log.value.decode()))
+            names = {instance: self._lowered(program, instance) for instance in instances}
+            return {instance: Compiled(name, int(stacks[name])) for instance, name in names.items()}
         finally:
             self._call("nvrtcDestroyProgram", byref(program))
 

@@ -33,8 +33,29 @@ def compiler() -> nvrtc.Nvrtc:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_instance_compiles_for_hopper(compiler: nvrtc.Nvrtc, file: str) -> None:
-    names = compiler.compile(text(file), "sm_90", launcher.OPTIONS, INSTANCES[file])
-    assert len(set(names.values())) == len(INSTANCES[file]) > 0
+    found = compiler.compile(text(file), "sm_90", launcher.OPTIONS, INSTANCES[file])
+    assert len({compiled.name for compiled in found.values()}) == len(INSTANCES[file]) > 0
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_a_thread_adds_up_stays_in_registers(compiler: nvrtc.Nvrtc, file: str) -> None:
+    """Sums that are indexed where the compiler cannot count would be read and written in memory at every step.
+
+    A few numbers that a loop does not touch may lie there.
+    """
+    found = compiler.compile(text(file), "sm_90", launcher.OPTIONS, INSTANCES[file])
+    assert {instance: compiled.stack for instance, compiled in found.items() if compiled.stack > 32} == {}
+
+
+def test_sums_in_memory_are_noticed(compiler: nvrtc.Nvrtc) -> None:
+    source = """
+template <typename T> __global__ void k(T* x, int n) {
+    T sums[32] = {};
+    for (int i = 0; i < n; i++) sums[x[i] > 0 ? i % 32 : 31 - i % 32] += x[i];
+    for (int i = 0; i < 32; i++) x[i] = sums[i];
+}
+"""
+    assert compiler.compile(source, "sm_90", (), ["k<float>"])["k<float>"].stack == 128
 
 
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_80"])
@@ -42,8 +63,8 @@ def test_every_instance_compiles_for_hopper(compiler: nvrtc.Nvrtc, file: str) ->
 def test_every_kernel_compiles_for_turing_and_ampere(compiler: nvrtc.Nvrtc, file: str, architecture: str) -> None:
     """In every type of numbers it has; of the sizes of tiles, the first."""
     first = {re.sub(r"(, (\d+|true|false))+", "", i): i for i in reversed(INSTANCES[file])}
-    names = compiler.compile(text(file), architecture, launcher.OPTIONS, [*first.values()])
-    assert len(set(names.values())) == len(first) > 0
+    found = compiler.compile(text(file), architecture, launcher.OPTIONS, [*first.values()])
+    assert len({compiled.name for compiled in found.values()}) == len(first) > 0
 
 
 def test_a_mistake_does_not_compile(compiler: nvrtc.Nvrtc) -> None:

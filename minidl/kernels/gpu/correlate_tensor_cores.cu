@@ -4,11 +4,12 @@
 #include "correlation.cuh"
 #include "mma.cuh"
 
-// Grid: x over tiles of pixels, y over tiles of channels, z over groups. 128 threads.
+// Grid: x over tiles of pixels, y over tiles of channels, z over groups. 128 threads; four blocks share a multiprocessor,
+// which leaves each thread enough registers.
 template <typename T, typename F>
-__global__ void __launch_bounds__(128) correlate_tensor_cores(const T* __restrict__ w, const T* __restrict__ x,
-                                                              const T* __restrict__ bias, T* __restrict__ y,
-                                                              Correlation s) {
+__global__ void __launch_bounds__(128, 4) correlate_tensor_cores(const T* __restrict__ w, const T* __restrict__ x,
+                                                                 const T* __restrict__ bias, T* __restrict__ y,
+                                                                 Correlation s) {
     constexpr int BK = 16, TILE = 64, PAD = 8, THREADS = 128;
     __shared__ F left[BK][TILE + PAD];
     __shared__ F right[BK][TILE + PAD];
@@ -45,8 +46,11 @@ __global__ void __launch_bounds__(128) correlate_tensor_cores(const T* __restric
                                      TILE + PAD, lane);
     }
 
+#pragma unroll  // sums are registers only where every index is known
     for (int i = 0; i < 2; i++)
+#pragma unroll
         for (int j = 0; j < 4; j++)
+#pragma unroll
             for (int e = 0; e < 4; e++) {
                 const int m = m0 + down + 16 * i + lane / 4 + (e >= 2 ? 8 : 0);
                 const long long p = p0 + across + 8 * j + lane % 4 * 2 + e % 2;
