@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from rooms import Room, _unwritten
 from stand_in_cublas import cublas
-from stand_in_graph import CUDARuntimeError, Stream, changed, computed, now, read_by_the_host
+from stand_in_graph import CUDARuntimeError, Device, Stream, changed, computed, now, read_by_the_host
 
 from minidl.kernels.gpu import launcher
 
@@ -34,10 +34,11 @@ class ndarray:
 
     __module__ = "cupy"
     __array_priority__ = 100
-    __slots__ = ("__weakref__", "host")
+    __slots__ = ("__weakref__", "base", "host")
 
-    def __init__(self, host: Any) -> None:
+    def __init__(self, host: Any, base: Any = None) -> None:
         self.host = np.asarray(host)
+        self.base = base if base is not None and np.may_share_memory(base.host, self.host) else None
         if now.recording is not None:
             now.recording.kept.append(self.host)
 
@@ -61,9 +62,9 @@ class ndarray:
     itemsize = property(lambda self: self.host.itemsize)
     flags = property(lambda self: self.host.flags)
     device = types.SimpleNamespace(id=0)
-    T = property(lambda self: ndarray(self.host.T))
-    real = property(lambda self: ndarray(self.host.real))
-    imag = property(lambda self: ndarray(self.host.imag))
+    T = property(lambda self: ndarray(self.host.T, self))
+    real = property(lambda self: ndarray(self.host.real, self))
+    imag = property(lambda self: ndarray(self.host.imag, self))
 
     @property
     def data(self) -> Any:
@@ -84,7 +85,8 @@ class ndarray:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             def compute() -> Any:
-                return wrap(method(*host_of(name, args), **host_of(name, kwargs)), kwargs.get("out"))
+                result = method(*host_of(name, args), **host_of(name, kwargs))
+                return self if result is self.host else wrap(result, kwargs.get("out"), self)
 
             if name == "tolist":
                 read_by_the_host()
@@ -94,7 +96,7 @@ class ndarray:
         return call
 
     def __getitem__(self, index: Any) -> Any:
-        return computed(lambda: ndarray(self.host[host_of("asarray", index)]))
+        return computed(lambda: ndarray(self.host[host_of("asarray", index)], self))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         where, what = host_of("asarray", index), host_of("setitem", value)
@@ -104,7 +106,7 @@ class ndarray:
         return len(self.host)
 
     def __iter__(self) -> Iterator[Any]:
-        return (ndarray(part) for part in self.host)
+        return (ndarray(part, self) for part in self.host)
 
     def __float__(self) -> float:
         read_by_the_host()
@@ -171,15 +173,16 @@ def host_of(name: str, x: Any) -> Any:
     return {key: host_of(name, item) for key, item in x.items()} if isinstance(x, dict) else x
 
 
-def wrap(x: Any, out: Any = None) -> Any:
-    """A result with its arrays on the device, numbers without dimensions too."""
+def wrap(x: Any, out: Any = None, base: Any = None) -> Any:
+    """A result with its arrays on the device, numbers without dimensions too; `base` is what it may be a view of."""
     if isinstance(out, ndarray):
         return out
     if isinstance(x, np.ndarray | np.generic):
-        return ndarray(x)
+        return ndarray(x, base)
+    parts = [wrap(part, None, base) for part in x] if isinstance(x, tuple | list) else []
     if isinstance(x, tuple) and hasattr(x, "_fields"):
-        return type(x)(*map(wrap, x))
-    return type(x)(map(wrap, x)) if isinstance(x, tuple | list) else x
+        return type(x)(*parts)
+    return type(x)(parts) if isinstance(x, tuple | list) else x
 
 
 class Call:
@@ -191,7 +194,9 @@ class Call:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         def compute() -> Any:
-            return wrap(self.function(*host_of(self.name, args), **host_of(self.name, kwargs)), kwargs.get("out"))
+            base = args[0] if args and isinstance(args[0], ndarray) else None
+            result = self.function(*host_of(self.name, args), **host_of(self.name, kwargs))
+            return base if base is not None and result is base.host else wrap(result, kwargs.get("out"), base)
 
         if self.name in TAKES_HOST_ARRAYS and isinstance(args[0], np.ndarray):
             read_by_the_host()
@@ -236,15 +241,6 @@ class Library(types.ModuleType):
         if isinstance(found, types.ModuleType):
             return Library(f"{self.__name__}.{name}", found, getattr(self._real, name, None))
         return Call(found, name) if callable(found) and not isinstance(found, type) else found
-
-
-class Device(nullcontext[None]):
-    """The device: of Hopper, unless a test says otherwise."""
-
-    compute_capability = "90"
-
-    def __init__(self, index: int = 0) -> None:
-        super().__init__()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Captured graphs on the stand-in for CuPy: what is asked of the device is written down, and done in every run."""
+"""Device, stream and captured graphs of the stand-in for CuPy: what a graph is asked is done in every run of it."""
 
 from __future__ import annotations
 
@@ -95,3 +95,12 @@ class Stream(nullcontext[None]):
         assert now.recording is not None
         graph, now.recording = now.recording, None
         return graph
+
+
+class Device(nullcontext[None]):
+    """The device: of Hopper, unless a test says otherwise."""
+
+    compute_capability = "90"
+
+    def __init__(self, index: int = 0) -> None:
+        super().__init__()

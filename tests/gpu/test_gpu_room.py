@@ -172,6 +172,19 @@ def test_grids() -> None:
     assert launcher.planes(10**6, 257) == ((2, 65535), (256,))
 
 
+def test_what_lies_in_order_is_not_copied() -> None:
+    """Nor is the library asked: a step has dozens of arguments, and each question costs microseconds of the host."""
+    number = np.zeros((), "f4")
+    assert launcher.ready(X) is X
+    assert launcher.ready(X, F4) is X
+    assert launcher.ready(number) is number
+    turned = launcher.ready(np.arange(6.0).reshape(2, 3).T)
+    assert turned.flags.c_contiguous
+    np.testing.assert_array_equal(turned, [[0, 3], [1, 4], [2, 5]])
+    assert launcher.ready(X, np.dtype("f8")).dtype == np.float64
+    assert launcher.ready(np.zeros((), "f8"), F4).shape == ()
+
+
 def test_more_planes_and_items_than_blocks(emulated: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels loop where a grid is smaller than the work."""
     monkeypatch.setattr(launcher, "MOST_BLOCKS", (4, 2, 2))

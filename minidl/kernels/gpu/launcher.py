@@ -205,6 +205,8 @@ def _number(instance: str, p: Parameter, dtype: np.dtype[Any], value: Any) -> An
 
 def ready(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
     """The array in order and of a dtype, as kernels want it: x itself, or a copy."""
+    if x.flags.c_contiguous and (dtype is None or x.dtype == dtype):
+        return x
     y: Array = array_module(x).ascontiguousarray(x, dtype=x.dtype if dtype is None else dtype)
     return y.reshape(x.shape)
 
