@@ -30,7 +30,7 @@ DRAWS_ON_THE_DEVICE = {"dropout", "dropout1d", "dropout2d"}
 def gpu(device: str, request: pytest.FixtureRequest) -> str:
     """A GPU: what a stand-in does not have."""
     if "stand-in" in request.node.callspec.id:
-        pytest.skip("the memory pool and its speed are the GPU's own")
+        pytest.skip("the memory pool and the speed are the GPU's own")
     return device
 
 
@@ -170,6 +170,19 @@ class TestDevice:
         recognizer.fit(people.images, people.labels, epochs=60, progress=False)
         assert recognizer.device == dl.Device(gpu)
         assert (np.asarray(recognizer.predict(people.images)) == people.labels).mean() > 0.9
+
+    def test_a_face_recognizer_is_saved_on_the_device_and_comes_back(self, device: str, tmp_path: Path) -> None:
+        """On the stand-in too: one epoch through images, augmentation, training, calibration and file."""
+        people = generated_faces(3, 2, (40, 32))
+        recognizer = FaceRecognizer("rnn", image_size=(40, 32), device=device)
+        recognizer.fit(people.images, people.labels, epochs=1, progress=False)
+        recognizer.save(tmp_path / "model.minidl")
+        back = FaceRecognizer.load(tmp_path / "model.minidl", device=device)
+        assert back.device == recognizer.device == dl.Device(device)
+        on_cpu = FaceRecognizer.load(tmp_path / "model.minidl", device="cpu")
+        features = [r.represent(people.images) for r in (recognizer, back, on_cpu)]
+        np.testing.assert_array_equal(features[0], features[1])
+        np.testing.assert_allclose(features[0], features[2], rtol=0, atol=1e-4)
 
     def test_memory_comes_and_goes(self, gpu: str) -> None:
         cuda.empty_cache()
