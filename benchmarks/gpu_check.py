@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu_check`: everything that only a GPU can show, in one command of less than eight minutes.
+"""`python -m benchmarks.gpu_check`: everything that only a GPU can show, in one command planned for eight minutes.
 
 It compiles every kernel with CuPy, runs the tests marked `gpu`, times the face CNN in four precisions, measures memory,
 and compares training steps (as written and captured), convolutions, GRU and attention with PyTorch on the same GPU
