@@ -10,13 +10,18 @@ of the result and some panels. K is cut into pieces whose panels stay in the cac
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from minidl.backend import Array
 from minidl.kernels import portable
 from minidl.kernels.cpu import simd
 from minidl.kernels.cpu.arrays import dense, scratch
-from minidl.kernels.cpu.jit import jit
+from minidl.kernels.cpu.jit import INTERPRETED, jit
 from minidl.kernels.cpu.products import PANEL, ROWS, product
 from minidl.kernels.cpu.vectors import copied
 from minidl.kernels.threads import parallel_for
@@ -94,6 +99,37 @@ def _shares(M: int, panels: int, K: int) -> tuple[int, int]:
     return rows, min(panels, wide)
 
 
+def _turning() -> Callable[..., Any]:
+    """panels[po + k·PANEL + j] = b[bo + j·js + k] for j and k below LANES."""
+    if INTERPRETED:
+
+        def interpreted(b: Array, bo: int, js: int, panels: Array, po: int) -> None:
+            i, j = np.arange(simd.LANES)[:, None], np.arange(simd.LANES)
+            panels[po + i * PANEL + j] = b[bo + j * js + i]
+
+        return interpreted
+
+    @intrinsic
+    def turn(typing: Any, b: Any, bo: Any, js: Any, panels: Any, po: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            b, bo, js, panels, po = arguments
+            source = simd.pointer(context, builder, signature.args[0], b, bo)
+            target = simd.pointer(context, builder, signature.args[3], panels, po)
+            steps = [builder.mul(simd.constant(j), js) for j in range(simd.LANES)]
+            rows = [simd.load(builder, simd.moved(builder, source, step)) for step in steps]
+            for k, row in enumerate(simd.transposed(builder, rows)):
+                simd.store(builder, row, simd.moved(builder, target, k * PANEL))
+            return context.get_dummy_value()
+
+        return types.void(b, types.int64, types.int64, panels, types.int64), emit
+
+    result: Callable[..., Any] = turn
+    return result
+
+
+_turn = _turning()
+
+
 @jit
 def pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, stop: int) -> None:
     """Panels start … stop − 1 of B (K, N) as in `products.packed`, B[k, j] being b[k·ks + j·js]; ks or js is 1."""
@@ -104,13 +140,15 @@ def pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, 
             panels[target : target + K * PANEL] = 0
         if js == 1:
             for k in range(K):
-                source, row = k * ks + p * PANEL, target + k * PANEL
-                panels[row : row + columns] = b[source : source + columns]
+                copied(columns, b, k * ks + p * PANEL, panels, target + k * PANEL)
         else:
-            for first in range(0, K, 64):  # a piece at a time, so that what is written in steps stays in the cache
-                for k in range(first, min(first + 64, K)):
-                    for j in range(columns):
-                        panels[target + k * PANEL + j] = b[(p * PANEL + j) * js + k]
+            high, wide = K // simd.LANES * simd.LANES, columns // simd.LANES * simd.LANES
+            for j in range(0, wide, simd.LANES):
+                for k in range(0, high, simd.LANES):
+                    _turn(b, (p * PANEL + j) * js + k, js, panels, target + k * PANEL + j)
+            for j in range(columns):
+                for k in range(high if j < wide else 0, K):
+                    panels[target + k * PANEL + j] = b[(p * PANEL + j) * js + k]
 
 
 @jit

@@ -192,6 +192,20 @@ def picked(builder: Any, a: Value, b: Value, lanes: Sequence[int]) -> Value:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes)))
 
 
+def transposed(builder: Any, rows: Sequence[Value]) -> list[Value]:
+    """The columns of LANES registers: blocks of 1, 2, 4 … lanes change sides."""
+    turned, d = list(rows), 1
+    while d < LANES:
+        low = [LANES + i - d if i & d else i for i in range(LANES)]
+        high = [LANES + i if i & d else i + d for i in range(LANES)]
+        for i in range(LANES):
+            if not i & d:
+                a, b = turned[i], turned[i + d]
+                turned[i], turned[i + d] = picked(builder, a, b, low), picked(builder, a, b, high)
+        d *= 2
+    return turned
+
+
 def lane_sum(builder: Any, value: Value) -> Value:
     """The sum of the lanes, halves added to halves."""
     width = LANES
