@@ -13,7 +13,7 @@ from minidl.kernels.cpu.jit import jit
 from minidl.kernels.cpu.vectors import Number, elementwise, exp, largest
 from minidl.kernels.threads import parallel_for
 
-_CHUNK = 1 << 15  # numbers of one chunk: about 10 µs
+_CHUNK = 1 << 17  # numbers of one chunk: about 40 µs
 
 
 def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array, Array]:
