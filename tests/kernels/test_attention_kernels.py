@@ -109,3 +109,17 @@ def test_any_layout_and_any_number_of_threads_give_the_same_bits() -> None:
                 np.testing.assert_array_equal(a, e, err_msg=name)
     finally:
         set_num_threads(before)
+
+
+def test_heads_taken_out_of_rows_go_back_into_rows() -> None:
+    """T30: what lies as (N, T, h, E), seen as (N, h, T, E), gives the same bits, and results that lie alike."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((2, 70, 4, 2, 16)).astype(np.float32)
+    arrays, rules = [rows[:, :, i].swapaxes(1, 2) for i in range(4)], Rules(0.3)
+    found = both_passes("auto", arrays, None, rules)
+    expected = both_passes("auto", [np.ascontiguousarray(x) for x in arrays], None, rules)
+    for a, e in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, e)
+    o, _, gq, *_ = found
+    assert o.swapaxes(1, 2).flags.c_contiguous
+    assert gq.swapaxes(1, 2).flags.c_contiguous

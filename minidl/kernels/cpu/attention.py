@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minidl.backend import Array
 from minidl.kernels import attention as tiles
@@ -42,21 +43,19 @@ def attention(q: Array, k: Array, v: Array, bias: Array | None, rules: Rules) ->
         return tiles.attention(q, k, v, bias, rules)
     (*lead, L, E), (S, D) = q.shape, v.shape[-2:]
     B = math.prod(lead)
-    o, log_sum = np.empty((*lead, L, D), np.float32), np.empty((B, L, 1), np.float32)
-    arrays = [dense(x).reshape(-1) for x in (q, k, v)]
+    o, log_sum = _like(q, *lead, L, D), np.empty((B, L, 1), np.float32)
     extra, which, by_row = _added(bias, rules, tuple(lead), L, S)
     parts = _parts(B, L)
-    places = (L, S, E, D, parts)
-    results = o.reshape(-1), log_sum.reshape(-1)
+    given = (*_lying(q), *_lying(k), *_lying(v), extra, which, by_row, rules.scale, rules.causal)
+    places = (*_lying(o), log_sum.reshape(-1), L, S, E, D, parts)
     kernel: Callable[..., object] = _forward
 
     def run(start: int, stop: int) -> None:
-        room = [scratch(f"attention {i}", n) for i, n in enumerate(_sizes(S, E, D))]
+        room = [scratch(f"attention {i}", n) for i, n in enumerate(_sizes(S, E, D)[:5])]
         for item in range(start, stop):
-            given = (extra, int(which[item // parts]), by_row, rules.scale, rules.causal)
-            kernel(*arrays, *given, *results, *places, item, *room[:5])
+            kernel(*given, *places, item, *room)
 
-    parallel_for(B * parts, 1, run)
+    parallel_for(B * parts, _at_once(B * parts), run)
     return o, log_sum
 
 
@@ -69,24 +68,21 @@ def attention_grad(gy: Array, q: Array, k: Array, v: Array, bias: Array | None, 
     (*lead, L, E), (S, D) = q.shape, v.shape[-2:]
     B = math.prod(lead)
     parts = _parts(B, L)
-    gq = np.empty(q.shape, np.float32)
-    gk, gv = (
-        np.zeros((parts, *k.shape), np.float32),
-        np.zeros((parts, *v.shape), np.float32),
-    )  # each part adds to its own
-    arrays = [dense(x).reshape(-1) for x in (gy, q, k, v, o, log_sum)]
+    gq = _like(q, *q.shape)
+    gk, gv = [_like(x[None], parts, *x.shape) for x in (k, v)]  # each part adds to its own
+    gk[...], gv[...] = 0, 0
     extra, which, by_row = _added(bias, rules, tuple(lead), L, S)
-    places = (L, S, E, D, parts)
-    results = gq.reshape(-1), gk.reshape(-1), gv.reshape(-1)
+    given = (*_lying(gy), *_lying(q), *_lying(k), *_lying(v), *_lying(o), dense(log_sum).reshape(-1),
+             extra, which, by_row, rules.scale, rules.causal)  # fmt: skip
+    places = (*_lying(gq), *_lying(gk), *_lying(gv), L, S, E, D, parts, B)
     kernel: Callable[..., object] = _backward
 
     def run(start: int, stop: int) -> None:
         room = [scratch(f"attention {i}", n) for i, n in enumerate(_sizes(S, E, D))]
         for item in range(start, stop):
-            given = (extra, int(which[item // parts]), by_row, rules.scale, rules.causal)
-            kernel(*arrays, *given, *results, *places, B, item, *room)
+            kernel(*given, *places, item, *room)
 
-    parallel_for(B * parts, 1, run)
+    parallel_for(B * parts, _at_once(B * parts), run)
     gxs: list[Array | None] = [gq, *[g[0] if parts == 1 else g.sum(axis=0) for g in (gk, gv)]]
     gxs += [] if bias is None else [None]
     return tuple([g if need else None for g, need in zip(gxs, needs, strict=True)])
@@ -99,6 +95,27 @@ def _is_fast(q: Array, k: Array, v: Array, bias: Array | None, rules: Rules) -> 
     return floats and few and not rules.p
 
 
+def _lying(x: Array) -> tuple[Array, Array, int]:
+    """The memory of x (…, L, E) as one row of numbers, where in it each matrix begins, how far apart its rows are.
+
+    Heads are mostly views, taken out of rows that hold all of them: there is nothing to copy if columns are neighbours.
+    """
+    if x.strides[-1] != x.itemsize or min(x.strides) < 0 or not (x.flags.writeable and x.flags.aligned):
+        x = np.array(x, np.float32, order="C")
+    steps = [stride // x.itemsize for stride in x.strides]
+    size = 1 + sum((n - 1) * step for n, step in zip(x.shape, steps, strict=True))
+    begins = np.zeros(1, np.int64)
+    for n, step in zip(x.shape[:-2], steps, strict=False):
+        begins = np.add.outer(begins, np.arange(n) * step)
+    return as_strided(x, (size,), (x.itemsize,)), begins.reshape(-1), steps[-2]
+
+
+def _like(x: Array, *shape: int) -> Array:
+    """A new array whose axes lie in memory in the order of those of x: heads go back into the rows they came from."""
+    y = np.empty_like(x, shape=shape)
+    return y if y.strides[-1] == y.itemsize else np.empty(shape, np.float32)
+
+
 def _added(bias: Array | None, rules: Rules, lead: tuple[int, ...], L: int, S: int) -> tuple[Array, Array, bool]:
     """What is added to the scores, matrices of S columns; which of them for each batch element; if it has L rows."""
     B = math.prod(lead)
@@ -109,7 +126,7 @@ def _added(bias: Array | None, rules: Rules, lead: tuple[int, ...], L: int, S: i
         return np.empty(0, np.float32), np.full(B, -1), False
     mask = mask.reshape((1,) * (len(lead) + 2 - mask.ndim) + mask.shape)
     *some, rows, _ = mask.shape
-    which = np.broadcast_to(np.arange(math.prod(some)).reshape(some), lead).reshape(-1)
+    which = dense(np.broadcast_to(np.arange(math.prod(some)).reshape(some), lead).reshape(-1))
     whole = np.ascontiguousarray(np.broadcast_to(mask, (*some, rows, S)), np.float32)
     return dense(whole).reshape(-1), which, rows > 1
 
@@ -117,6 +134,11 @@ def _added(bias: Array | None, rules: Rules, lead: tuple[int, ...], L: int, S: i
 def _parts(B: int, L: int) -> int:
     """Into how many the queries of a batch element are cut."""
     return max(1, min(JOBS // B, -(-L // QUERIES)))
+
+
+def _at_once(items: int) -> int:
+    """Items of a chunk: handing one out takes some 5 µs, and the last chunks should come out even."""
+    return max(1, items // 32)
 
 
 def _wide(size: int) -> int:
@@ -177,20 +199,21 @@ def _scores(
 
 @jit
 def _forward(
-    q: Array, k: Array, v: Array, extra: Array, which: int, by_row: bool, scale: float, causal: bool, o: Array,
+    q: Array, q_at: Array, q_row: int, k: Array, k_at: Array, k_row: int, v: Array, v_at: Array, v_row: int,
+    extra: Array, which: Array, by_row: bool, scale: float, causal: bool, o: Array, o_at: Array, o_row: int,
     log_sum: Array, L: int, S: int, E: int, D: int, parts: int, item: int, qs: Array, s: Array, keys: Array,
     values: Array, acc: Array,
 ) -> None:  # fmt: skip
     b, part = item // parts, item % parts
     wide_E = (E + simd.LANES - 1) // simd.LANES * simd.LANES
-    place = which * S * (L if by_row else 1)
-    pack(k[b * S * E :], 1, E, E, S, keys, 0, (S + PANEL - 1) // PANEL)
-    pack(v[b * S * D :], D, 1, S, D, values, 0, (D + PANEL - 1) // PANEL)
+    place = which[b] * S * (L if by_row else 1)
+    pack(k[k_at[b] :], 1, k_row, E, S, keys, 0, (S + PANEL - 1) // PANEL)
+    pack(v[v_at[b] :], v_row, 1, S, D, values, 0, (D + PANEL - 1) // PANEL)
     most, sums = np.empty(QUERIES, np.float32), np.empty(QUERIES, np.float32)
     for first in range(part * QUERIES, L, parts * QUERIES):
         rows = min(QUERIES, L - first)
         for r in range(rows):
-            scaled(E, q, (b * L + first + r) * E, scale, qs, r * wide_E)
+            scaled(E, q, q_at[b] + (first + r) * q_row, scale, qs, r * wide_E)
         most[:], sums[:] = -np.inf, 0
         filled(rows * D, 0.0, acc, 0)
         for begin in range(0, S, KEYS):
@@ -209,35 +232,39 @@ def _forward(
                 most[r] = top
             product(rows, D, n, s, 0, KEYS, 1, values, begin * PANEL, PANEL, S * PANEL, acc, 0, D, 1)
         for r in range(rows):
-            here = b * L + first + r
+            here, y = b * L + first + r, o_at[b] + (first + r) * o_row
             if sums[r] == 0:
-                filled(D, 0.0, o, here * D)
+                filled(D, 0.0, o, y)
                 log_sum[here] = np.inf  # every weight is 0
             else:
-                scaled(D, acc, r * D, 1 / sums[r], o, here * D)
+                scaled(D, acc, r * D, 1 / sums[r], o, y)
                 log_sum[here] = most[r] + math.log(sums[r])
 
 
 @jit
 def _backward(
-    gy: Array, q: Array, k: Array, v: Array, o: Array, log_sum: Array, extra: Array, which: int, by_row: bool,
-    scale: float, causal: bool, gq: Array, gk: Array, gv: Array, L: int, S: int, E: int, D: int, parts: int, B: int,
-    item: int, qs: Array, s: Array, keys: Array, _: Array, g: Array, gp: Array, key_rows: Array, value_columns: Array,
+    gy: Array, gy_at: Array, gy_row: int, q: Array, q_at: Array, q_row: int, k: Array, k_at: Array, k_row: int,
+    v: Array, v_at: Array, v_row: int, o: Array, o_at: Array, o_row: int, log_sum: Array, extra: Array, which: Array,
+    by_row: bool, scale: float, causal: bool, gq: Array, gq_at: Array, gq_row: int, gk: Array, gk_at: Array,
+    gk_row: int, gv: Array, gv_at: Array, gv_row: int, L: int, S: int, E: int, D: int, parts: int, B: int, item: int,
+    qs: Array, s: Array, keys: Array, _: Array, g: Array, gp: Array, key_rows: Array, value_columns: Array,
 ) -> None:  # fmt: skip
     b, part = item // parts, item % parts
     wide_E = (E + simd.LANES - 1) // simd.LANES * simd.LANES
     wide_D = (D + simd.LANES - 1) // simd.LANES * simd.LANES
-    place = which * S * (L if by_row else 1)
+    place = which[b] * S * (L if by_row else 1)
     target = part * B + b
-    pack(k[b * S * E :], 1, E, E, S, keys, 0, (S + PANEL - 1) // PANEL)
-    pack(k[b * S * E :], E, 1, S, E, key_rows, 0, (E + PANEL - 1) // PANEL)
-    pack(v[b * S * D :], 1, D, D, S, value_columns, 0, (S + PANEL - 1) // PANEL)
+    pack(k[k_at[b] :], 1, k_row, E, S, keys, 0, (S + PANEL - 1) // PANEL)
+    pack(k[k_at[b] :], k_row, 1, S, E, key_rows, 0, (E + PANEL - 1) // PANEL)
+    pack(v[v_at[b] :], 1, v_row, D, S, value_columns, 0, (S + PANEL - 1) // PANEL)
+    along = np.empty(QUERIES, np.float32)
     for first in range(part * QUERIES, L, parts * QUERIES):
         rows, here = min(QUERIES, L - first), b * L + first
         for r in range(rows):
-            scaled(E, q, (here + r) * E, scale, qs, r * wide_E)
-            copied(D, gy, (here + r) * D, g, r * wide_D)
-        filled(rows * E, 0.0, gq, here * E)
+            scaled(E, q, q_at[b] + (first + r) * q_row, scale, qs, r * wide_E)
+            copied(D, gy, gy_at[b] + (first + r) * gy_row, g, r * wide_D)
+            along[r] = _dot(D, g, r * wide_D, o, o_at[b] + (first + r) * o_row)
+        gq_here = gq_at[b] + first * gq_row
         for begin in range(0, S, KEYS):
             if causal and begin >= first + rows:
                 break
@@ -245,10 +272,11 @@ def _backward(
             _scores(qs, keys, E, S, rows, first, begin, n, extra, place, by_row, causal, s)
             product(rows, n, D, g, 0, wide_D, 1, value_columns, begin * D, PANEL, D * PANEL, gp, 0, KEYS, 0)
             for r in range(rows):
-                along = _dot(D, gy, (here + r) * D, o, (here + r) * D)
                 t = r * KEYS
-                _score_grads(n, s, t, gp, t, log_sum[here + r], along, s, t, gp, t)
-            product(n, D, rows, s, 0, 1, KEYS, g, 0, wide_D, PANEL, gv, (target * S + begin) * D, D, 1)
-            product(n, E, rows, gp, 0, 1, KEYS, qs, 0, wide_E, PANEL, gk, (target * S + begin) * E, E, 1)
-            product(rows, E, n, gp, 0, KEYS, 1, key_rows, begin * PANEL, PANEL, S * PANEL, gq, here * E, E, 1)
-        scaled(rows * E, gq, here * E, scale, gq, here * E)
+                _score_grads(n, s, t, gp, t, log_sum[here + r], along[r], s, t, gp, t)
+            product(n, D, rows, s, 0, 1, KEYS, g, 0, wide_D, PANEL, gv, gv_at[target] + begin * gv_row, gv_row, 1)
+            product(n, E, rows, gp, 0, 1, KEYS, qs, 0, wide_E, PANEL, gk, gk_at[target] + begin * gk_row, gk_row, 1)
+            add = int(begin > 0)
+            product(rows, E, n, gp, 0, KEYS, 1, key_rows, begin * PANEL, PANEL, S * PANEL, gq, gq_here, gq_row, add)
+        for r in range(rows):
+            scaled(E, gq, gq_here + r * gq_row, scale, gq, gq_here + r * gq_row)
