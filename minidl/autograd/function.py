@@ -15,11 +15,16 @@ An operation is a class with `forward` on arrays and `backward` in operations, s
             return (gy * y,)
 
 Because `backward` computes with operations, it can be recorded like any other computation: derivatives of every
-order exist. Calling an instance runs it: `y = Exp()(x)`.
+order exist. Calling an instance runs it: `y = Exp()(x)`; on arrays it is only its forward pass.
+
+A walk that nobody records needs no operations, only their numbers. Where a rule is written in what tensors and arrays
+have in common (arithmetic, `.shape`, `.reshape`, other operations), as this one is, `on_arrays = True` says so, and the
+same rule then runs on arrays alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -42,25 +47,27 @@ class Function:
         saves_inputs: positions of the inputs that `backward` uses; they stay alive until it has run.
         saves_output: whether `backward` uses the outputs.
         is_view: whether the output may share the input's memory.
+        on_arrays: whether `backward` may be given arrays, and finds arrays in what was saved, where it is not recorded.
 
     `buffers` is for arrays that `forward` keeps for `backward` and that need no derivative: masks, indices.
     """
-
-    __slots__ = (
-        "__weakref__", "_hooks", "_saved_inputs", "_saved_outputs", "buffers", "edges", "needs", "output_specs",
-    )  # fmt: skip
 
     formula: ClassVar[str] = ""
     adjoint: ClassVar[str] = ""
     saves_inputs: ClassVar[tuple[int, ...]] = ()
     saves_output: ClassVar[bool] = False
     is_view: ClassVar[bool] = False
+    on_arrays: ClassVar[bool] = False
 
-    needs: Needs
-    _hooks: dict[int, list[Hook]] | None
-    buffers: tuple[Any, ...]
-    edges: tuple[Any, ...] | None
-    output_specs: tuple[tuple[tuple[int, ...], Any], ...] | None
+    # What one operation holds. An object that says nothing has what stands here: most say little, and saying costs.
+    needs: Needs = ()
+    edges: Sequence[Any] | None = ()
+    buffers: tuple[Any, ...] = ()
+    output_specs: tuple[tuple[tuple[int, ...], Any], ...] | None = None
+    _hooks: dict[int, list[Hook]] | None = None
+    _saved_inputs: tuple[Tensor | None, ...] = ()
+    _saved_versions: Sequence[int] = ()
+    _saved_outputs: tuple[tuple[Array, Version, int], ...] = ()
 
     # ── what an operation writes ──────────────────────────────────────────────────────────────
 
@@ -81,19 +88,32 @@ class Function:
         """Which inputs the gradients that are needed will use; all of `saves_inputs` unless a class knows better."""
         return self.saves_inputs
 
+    def refused(self, error: ValueError, inputs: tuple[Tensor, ...]) -> None:
+        """Called when NumPy refused the inputs: raise an error that says more, if there is more to say."""
+
     def vjp(self, gy: Any, needs: Needs) -> Any:
         """What the backward walk calls: `backward`, and whatever a family of operations adds around it."""
-        return self.backward(gy, needs)
+        if tape.grad_enabled or not self.on_arrays:
+            return self.backward(gy, needs)
+        return tuple([None if gx is None else _wrapped(gx) for gx in self.backward(gy.array, needs)])
 
     # ── running it ────────────────────────────────────────────────────────────────────────────
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Run the operation on tensors and, where a gradient may be asked for, write it on the tape."""
-        y = self.forward(*[x.array for x in inputs])
-        if type(y) is np.ndarray and not (tape.grad_enabled or self.is_view or tape.recorder is not None):
-            return Variable._wrap(y)  # nobody needs to know: nearly always so in a backward walk
+        if not isinstance(inputs[0], Variable):
+            return self.forward(*inputs)
+        try:
+            y = self.forward(*[x.array for x in inputs])
+        except ValueError as error:
+            self.refused(error, inputs)
+            raise
         single = type(y) is not tuple
-        outputs = (_wrapped(y),) if single else tuple([_wrapped(a) for a in y])
+        outputs: tuple[Tensor, ...]
+        if single:
+            outputs = (Variable._wrap(y) if type(y) is np.ndarray else _wrapped(y),)
+        else:
+            outputs = tuple([_wrapped(a) for a in y])
         if self.is_view:
             for x in outputs:
                 if _shares(x.array, inputs[0].array):
@@ -102,30 +122,37 @@ class Function:
             needs = tuple([x._requires_grad for x in inputs])
             if True in needs:
                 self._link(inputs, outputs, needs, single)
-        if tape.recorder is not None:
-            tape.recorder.on_node(self, inputs, outputs)
+        recorder = tape.recorder
+        if recorder is not None:
+            recorder.on_node(self, inputs, outputs)
         return outputs[0] if single else outputs
 
     def _link(self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], needs: Needs, single: bool) -> None:
         """Tie the outputs to this operation and this operation to its inputs; keep what backward will use."""
-        if hasattr(self, "edges"):
+        if self.needs:
             raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
         self.needs = needs
-        self.edges = tuple(
-            [None if not x._requires_grad else (x if x.creator is None else (x.creator, x.index)) for x in inputs]
-        )
-        self._hooks = None
-        self.output_specs = None if single else tuple([(y.array.shape, y.array.dtype) for y in outputs])
+        edges: list[Any] = []
+        for x in inputs:
+            if not x._requires_grad:
+                edges.append(None)
+            else:
+                edges.append(x if x.creator is None else (x.creator, x.index))
+        self.edges = edges
+        if not single:
+            self.output_specs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
         for index, y in enumerate(outputs):
             if y.array.dtype.kind in "fc":
                 y.creator, y.index, y._requires_grad = self, index, True
         save = self.inputs_to_save(needs)
-        self._saved_inputs = (
-            tuple([(x, x.version) if i in save else None for i, x in enumerate(inputs)]) if save else ()
-        )
-        self._saved_outputs: tuple[tuple[Array, Version, int], ...] | None = (
-            tuple([(y.array, y._version_counter(), y.version) for y in outputs]) if self.saves_output else ()
-        )
+        if save:
+            saved: list[Tensor | None] = [None] * len(inputs)
+            for i in save:
+                saved[i] = inputs[i]
+            self._saved_inputs = tuple(saved)
+            self._saved_versions = [0 if x is None or x._version is None else x._version.count for x in saved]
+        if self.saves_output:
+            self._saved_outputs = tuple([(y.array, y._version_counter(), y.version) for y in outputs])
 
     # ── what backward reads ───────────────────────────────────────────────────────────────────
 
@@ -136,20 +163,24 @@ class Function:
         Raises:
             RuntimeError: one of them was changed since, so the gradient would be wrong.
         """
-        if not self._saved_inputs:
-            return (None,) * len(self.needs)
-        for i, saved in enumerate(self._saved_inputs):
-            if saved is not None and saved[0].version != saved[1]:
-                raise RuntimeError(self._changed(f"input {i}", saved[0].array, saved[0].version - saved[1]))
-        return tuple([None if saved is None else saved[0] for saved in self._saved_inputs])
+        for i, (x, count) in enumerate(zip(self._saved_inputs, self._saved_versions, strict=True)):
+            if x is not None and x.version != count:
+                raise RuntimeError(self._changed(f"input {i}", x.array, x.version - count))
+        saved = self._saved_inputs or (None,) * len(self.needs)
+        if self.on_arrays and not tape.grad_enabled:
+            return tuple([None if x is None else x.array for x in saved])
+        return saved
 
     @property
     def saved_outputs(self) -> tuple[Any, ...]:
         """The outputs as they were, on the tape again so that they can be differentiated once more."""
-        outputs = []
-        for index, (array, version, count) in enumerate(self._saved_outputs or ()):
+        outputs: list[Any] = []
+        for index, (array, version, count) in enumerate(self._saved_outputs):
             if version.count != count:
                 raise RuntimeError(self._changed("the output", array, version.count - count))
+            if self.on_arrays and not tape.grad_enabled:
+                outputs.append(array)
+                continue
             y = Variable._wrap(array)
             y._version = version
             if tape.grad_enabled and array.dtype.kind in "fc":
@@ -177,9 +208,8 @@ class Function:
 
     def release(self) -> None:
         """Let go of everything saved: the walk has passed."""
-        self.edges = self._saved_outputs = None
-        self._saved_inputs = ()
-        self.buffers = ()
+        self.edges = None
+        self._saved_inputs = self._saved_versions = self._saved_outputs = self.buffers = ()
 
     def hooks_of(self, index: int) -> list[Hook]:
         """The hooks on the gradient of output `index`."""

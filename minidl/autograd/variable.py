@@ -24,10 +24,7 @@ Hook = Callable[["Tensor"], "Tensor | None"]
 class Version:
     """How often the memory behind some tensors was written to; views share one counter."""
 
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
+    count: int = 0
 
 
 class HookHandle:

@@ -32,46 +32,37 @@ def target_of(x: Tensor) -> Target:
     return x if x.creator is None else (x.creator, x.index)
 
 
-class GradientTable:
+class GradientTable(dict[Any, Any]):
     """Gradients on their way: summed as they arrive, popped when they are complete.
 
     The first gradient to arrive is stored as it is, the second makes a fresh sum, and only sums that are ours are
     added to in place: no array that somebody else holds is ever written.
     """
 
-    __slots__ = ("_grads", "_owned")
-
     def __init__(self) -> None:
-        self._grads: dict[Any, Tensor] = {}
         self._owned: set[Any] = set()
 
     def add(self, target: Target, gradient: Tensor) -> None:
-        held = self._grads.get(target)
+        held = self.get(target)
         if held is None:
-            self._grads[target] = gradient
+            self[target] = gradient
         elif target in self._owned and not gradient._requires_grad:
             held.array += gradient.array
         else:
-            self._grads[target] = total = held + gradient
+            self[target] = total = held + gradient
             if not total._requires_grad and total.array.ndim and tape.recorder is None:
                 self._owned.add(target)
 
-    def pop(self, target: Target) -> Tensor | None:
-        self._owned.discard(target)
-        return self._grads.pop(target, None)
-
-    def get(self, target: Target) -> Tensor | None:
-        self._owned.discard(target)  # whoever looks may keep it: never write into it again
-        return self._grads.get(target)
-
     def received(self, target: Any, with_grad: bool) -> Array:
         """What has arrived at a target so far; with `with_grad`, on top of the `.grad` that a leaf has already."""
-        arrived: Any = self.get(target)
+        self._owned.discard(target)  # whoever looks may keep it: never write into it again
+        arrived: Array = self[target].array
         before = None if type(target) is tuple or not with_grad else target.grad
-        return arrived.array if before is None else before.array + arrived.array
+        return arrived if before is None else before.array + arrived
 
-    def leaves(self) -> list[Tensor]:
-        return [target for target in self._grads if not isinstance(target, tuple)]
+    def leaves(self) -> list[tuple[Tensor, Tensor]]:
+        """The leaves that received a gradient, each with its gradient."""
+        return [(target, gradient) for target, gradient in self.items() if type(target) is not tuple]
 
 
 def topological_order(roots: Sequence[Function]) -> list[Function]:
@@ -138,13 +129,15 @@ def walk(
         The gradients of `wanted`, None for a value the outputs do not depend on.
     """
     table = GradientTable()
+    shared: set[Any] = set()  # leaves whose gradient somebody else holds too
     for output, gradient in zip(outputs, gradients, strict=True):
         table.add(target_of(output), gradient)
+        if output.creator is None:
+            shared.add(output)
     order = topological_order([y.creator for y in outputs if y.creator is not None])
     targets = {} if wanted is None else dict.fromkeys(target_of(x) for x in wanted)
     useful = None if wanted is None else _on_the_way(order, targets)
     found: dict[Any, Tensor] = {}
-    aliases: dict[Any, bool] = {}
     anomaly = tape.anomaly
     listener, recorded, autocast = tape.recorder, tape.grad_enabled, tape.autocast
     # the recorder hears the gradients; the arithmetic of the rules it hears only where that is itself recorded
@@ -153,7 +146,7 @@ def walk(
     try:
         for node in order:
             specs = node.output_specs
-            gys = [table.pop((node, 0))] if specs is None else [table.pop((node, i)) for i in range(len(specs))]
+            gys = [table.pop((node, i), None) for i in range(1 if specs is None else len(specs))]
             if node._hooks is not None:
                 _run_hooks(node._hooks, gys)
             if targets:
@@ -168,9 +161,12 @@ def walk(
             sums: list[Array | None] = []
             for edge, need, gx in zip(node.edges or (), needs, gxs, strict=True):
                 if need and gx is not None:
+                    if type(edge) is not tuple:
+                        if edge not in table and _held_elsewhere(gx.array, gys, node):
+                            shared.add(edge)
+                        else:  # of its own, or made so by a sum
+                            shared.discard(edge)
                     table.add(edge, gx)
-                    if type(edge) is not tuple:  # a second contribution makes a fresh sum
-                        aliases[edge] = edge not in aliases and _held_elsewhere(gx.array, gys, node)
                 if listener is not None:
                     sums.append(table.received(edge, with_grad=wanted is None) if need and gx is not None else None)
             if listener is not None:
@@ -178,10 +174,10 @@ def walk(
             if not retain_graph:
                 node.release()
         if wanted is None:
-            _deliver(table, aliases, create_graph, heard=listener is not None)
+            _deliver(table, shared, create_graph, heard=listener is not None)
             return []
-        for leaf in table.leaves():
-            arrived = table.get(leaf)
+        for leaf, gradient in table.leaves():
+            arrived: Tensor | None = gradient
             for hook in list(leaf._hooks or ()):
                 arrived = _result_of(hook, arrived)
             if arrived is not None:
@@ -193,13 +189,10 @@ def walk(
 
 def _held_elsewhere(array: Array, gys: list[Tensor | None], node: Function) -> bool:
     """Whether a rule returned what came in or what it had saved, instead of an array of its own."""
-    for gy in gys:
-        if gy is not None and gy.array is array:
+    for x in (*gys, *node._saved_inputs):
+        if x is not None and x.array is array:
             return True
-    for saved in node._saved_inputs:
-        if saved is not None and saved[0].array is array:
-            return True
-    return any(saved[0] is array for saved in node._saved_outputs or ())
+    return any(saved[0] is array for saved in node._saved_outputs)
 
 
 def _needed(node: Function, useful: set[Function], targets: dict[Target, None]) -> tuple[bool, ...]:
@@ -230,14 +223,13 @@ def _refuse_nan(node: Function, gxs: Any) -> None:
             raise RuntimeError(f"detect_anomaly: the gradient of {node.name} with respect to input {i} has a nan")
 
 
-def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool, heard: bool) -> None:
+def _deliver(table: GradientTable, shared: set[Any], create_graph: bool, heard: bool) -> None:
     """Add the completed gradients to the leaves; each leaf ends up with memory of its own.
 
-    `heard` says that a recorder holds the gradients too.
+    `shared` are the leaves whose gradient an operation or its caller holds too; `heard` says that a recorder does.
     """
     seen: set[int] = set()
-    for leaf in table.leaves():
-        gradient: Any = table.get(leaf)
+    for leaf, gradient in table.leaves():
         if leaf._hooks:
             for hook in list(leaf._hooks):
                 gradient = _result_of(hook, gradient)
@@ -259,8 +251,8 @@ def _deliver(table: GradientTable, aliases: dict[Any, bool], create_graph: bool,
         elif create_graph:
             leaf.grad = gradient.clone()  # two leaves may have been given one tensor
         else:
-            shared = heard or aliases.get(leaf, True) or leaf._hooks or id(gradient.array) in seen
-            array = _private(gradient.array) if not shared else gradient.array.copy()
+            held = heard or leaf in shared or leaf._hooks or id(gradient.array) in seen
+            array = gradient.array.copy() if held else _private(gradient.array)
             seen.add(id(array))
             leaf.grad = Variable._wrap(array)
 

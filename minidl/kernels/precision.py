@@ -18,7 +18,12 @@ import numpy as np
 
 from minidl.backend import Array, array_module
 
-_local = threading.local()
+
+class _Local(threading.local):
+    allowed: bool = False
+
+
+_local = _Local()
 
 
 @contextmanager
@@ -38,8 +43,7 @@ def allow_tf32(allowed: bool = True) -> Iterator[None]:
 
 def tf32_is_allowed() -> bool:
     """Whether tf32 may be used in this thread: not unless `allow_tf32` says so."""
-    allowed: bool = getattr(_local, "allowed", False)
-    return allowed
+    return _local.allowed
 
 
 @contextmanager

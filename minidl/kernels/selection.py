@@ -12,8 +12,16 @@ from typing import Any
 import numpy as np
 
 _CHOICES = ("auto", "numpy", "reference")
-_local = threading.local()
 _rooms: dict[str, ModuleType] = {}
+
+
+class _Local(threading.local):
+    """What this thread chose; the value in the class is what the others have, and is found without a search."""
+
+    choice: str = "auto"
+
+
+_local = _Local()
 
 
 @contextmanager
@@ -39,8 +47,7 @@ def use_kernels(choice: str) -> Iterator[None]:
 
 def current_choice() -> str:
     """The choice in force in this thread: "auto", "numpy" or "reference"."""
-    choice: str = getattr(_local, "choice", "auto")
-    return choice
+    return _local.choice
 
 
 def kernels_for(x: Any) -> ModuleType:
@@ -48,7 +55,7 @@ def kernels_for(x: Any) -> ModuleType:
 
     Numba is imported here, on first use; where it cannot be, NumPy takes over.
     """
-    choice = current_choice()
+    choice = _local.choice
     if choice == "auto" and type(x) is np.ndarray and "cpu" in _rooms:
         return _rooms["cpu"]  # nearly always
     if choice == "reference":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl.autograd.function import Function, Needs
+from minidl.autograd.variable import Variable
 from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Operand, as_tensor, cast, floating
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 class ReLU(Function):
     formula = r"y = \max(x, 0)"
     adjoint = r"\bar x = [x > 0]\, \bar y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:
@@ -31,7 +33,7 @@ class ReLU(Function):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (y,) = self.saved_outputs
-        return (Gate(y.array)(gy),)
+        return (Gate(y)(gy),)
 
 
 class Gate(Function):
@@ -39,9 +41,10 @@ class Gate(Function):
 
     formula = r"x = [y > 0]\, g"
     adjoint = r"\bar g = [y > 0]\, \bar x"
+    on_arrays = True
 
-    def __init__(self, y: Array) -> None:
-        self.buffers = (y,)
+    def __init__(self, y: Tensor | Array) -> None:
+        self.buffers = (y.array if isinstance(y, Variable) else y,)
 
     def forward(self, g: Array) -> Array:
         return kernels_for(g).relu_grad(g, self.buffers[0])
@@ -109,6 +112,7 @@ def sigmoid_of(x: Array) -> Array:
 class Sigmoid(Function):
     formula = r"y = \frac{1}{1 + e^{-x}}"
     adjoint = r"\bar x = y (1 - y)\, \bar y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:
@@ -128,6 +132,7 @@ def sigmoid(input: Operand) -> Tensor:
 class Tanh(Function):
     formula = r"y = \tanh x"
     adjoint = r"\bar x = (1 - y^2)\, \bar y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:

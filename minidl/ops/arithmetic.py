@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Add(Broadcasting):
     formula = r"y = a + b"
     adjoint = r"\bar a = \bar y,\quad \bar b = \bar y"
+    on_arrays = True
 
     def forward(self, a: Array, b: Array) -> Array:
         return a + b
@@ -41,6 +42,7 @@ def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
 class Sub(Broadcasting):
     formula = r"y = a - b"
     adjoint = r"\bar a = \bar y,\quad \bar b = -\bar y"
+    on_arrays = True
 
     def forward(self, a: Array, b: Array) -> Array:
         return a - b
@@ -58,6 +60,7 @@ def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
 class Mul(Broadcasting):
     formula = r"y = a \odot b"
     adjoint = r"\bar a = \bar y \odot b,\quad \bar b = \bar y \odot a"
+    on_arrays = True
 
     def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
         return (1,) * needs[0] + (0,) * needs[1]
@@ -79,6 +82,7 @@ def mul(input: Operand, other: Operand) -> Tensor:
 class Div(Broadcasting):
     formula = r"y = a \oslash b"
     adjoint = r"\bar a = \bar y \oslash b,\quad \bar b = -\bar y \odot y \oslash b"
+    on_arrays = True
 
     saves_inputs = (0, 1)
 
@@ -113,6 +117,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
 class Neg(Function):
     formula = r"y = -x"
     adjoint = r"\bar x = -\bar y"
+    on_arrays = True
 
     def forward(self, x: Array) -> Array:
         return -x

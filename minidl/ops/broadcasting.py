@@ -56,13 +56,23 @@ def _shown(value: Any) -> str:
 
 def promoted(*operands: Operand) -> tuple[Tensor, ...]:
     """The operands as tensors of one dtype, by PyTorch's rule."""
-    dtype, xp = None, np
+    array, dtype, plain, xp = None, None, False, np
     for x in operands:
-        if not isinstance(x, Variable) or (dtype is not None and x.array.dtype != dtype):
+        if type(x) is float or type(x) is int:
+            plain = True
+        elif isinstance(x, Variable) and (dtype is None or x.array.dtype == dtype):
+            array = x.array
+            dtype = array.dtype
+        else:
             break
-        dtype = x.array.dtype
     else:
-        return operands  # type: ignore[return-value]  # all tensors, all alike
+        if not plain:
+            return operands  # type: ignore[return-value]  # all tensors, all alike
+        if dtype is not None and dtype.kind in "fc":  # floating tensors, all alike: numbers become what they are
+            xp = array_module(array)
+            return tuple(
+                [x if isinstance(x, Variable) else Variable._wrap(xp.asarray(x, dtype=dtype)) for x in operands]
+            )
     for x in operands:
         if isinstance(x, Variable) and not isinstance(x.array, np.ndarray):
             xp = array_module(x.array)
@@ -91,22 +101,20 @@ class Broadcasting(Function):
 
     shapes: tuple[Shape, ...]
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        try:
-            return super().__call__(*inputs)
-        except ValueError as error:
-            if "broadcast" not in str(error):
-                raise
+    def refused(self, error: ValueError, inputs: tuple[Tensor, ...]) -> None:
+        if "broadcast" in str(error):
             shapes = " and ".join([str(x.array.shape) for x in inputs])
             raise ValueError(f"{type(self).__name__.lower()}: the shapes {shapes} do not broadcast") from None
 
     def _link(self, inputs: tuple[Tensor, ...], *rest: Any) -> None:
         self.shapes = tuple([x.array.shape for x in inputs])
-        super()._link(inputs, *rest)
+        Function._link(self, inputs, *rest)
 
     def vjp(self, gy: Any, needs: Needs) -> Any:
-        gxs = self.backward(gy, needs)
-        return tuple([None if gx is None else sum_to(gx, s) for gx, s in zip(gxs, self.shapes, strict=True)])
+        gxs = Function.vjp(self, gy, needs)
+        return tuple(
+            [gx if gx is None or gx.array.shape == s else SumTo(s)(gx) for gx, s in zip(gxs, self.shapes, strict=True)]
+        )
 
 
 class Cast(Function):
@@ -140,6 +148,7 @@ class SumTo(Function):
     __slots__ = ("before", "shape")
     formula = r"y_{j} = \sum_{i \to j} x_{i}"
     adjoint = r"\bar x_{i} = \bar y_{j(i)}"
+    on_arrays = True
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -152,7 +161,7 @@ class SumTo(Function):
         return np.asarray(y).reshape(self.shape) if isinstance(x, np.ndarray) else y.reshape(self.shape)
 
     def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
-        return (broadcast_to(gy, self.before),)
+        return (BroadcastTo(self.before)(gy),)
 
 
 def accumulator(x: Array) -> Any:
@@ -177,6 +186,7 @@ class BroadcastTo(Function):
     __slots__ = ("before", "shape")
     formula = r"y_{i} = x_{j(i)}"
     adjoint = r"\bar x_{j} = \sum_{i \to j} \bar y_{i}"
+    on_arrays = True
     is_view = True
 
     def __init__(self, shape: Shape) -> None:
@@ -187,7 +197,7 @@ class BroadcastTo(Function):
         return array_module(x).broadcast_to(x, self.shape)
 
     def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
-        return (sum_to(gy, self.before),)
+        return (SumTo(self.before)(gy),)
 
 
 @op(BroadcastTo, example=lambda draw: {"input": draw(3, 1), "size": (2, 3, 4)})

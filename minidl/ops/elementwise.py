@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class Exp(Function):
     formula = r"y = e^{x}"
     adjoint = r"\bar x = y \odot \bar y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:
@@ -38,6 +39,7 @@ def exp(input: Operand) -> Tensor:
 class Expm1(Function):
     formula = r"y = e^{x} - 1"
     adjoint = r"\bar x = (y + 1) \odot \bar y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:
@@ -57,6 +59,7 @@ def expm1(input: Operand) -> Tensor:
 class Log(Function):
     formula = r"y = \ln x"
     adjoint = r"\bar x = \bar y \oslash x"
+    on_arrays = True
     saves_inputs = (0,)
 
     def forward(self, x: Array) -> Array:
@@ -76,6 +79,7 @@ def log(input: Operand) -> Tensor:
 class Log1p(Function):
     formula = r"y = \ln(1 + x)"
     adjoint = r"\bar x = \bar y \oslash (1 + x)"
+    on_arrays = True
     saves_inputs = (0,)
 
     def forward(self, x: Array) -> Array:
@@ -95,6 +99,7 @@ def log1p(input: Operand) -> Tensor:
 class Sqrt(Function):
     formula = r"y = \sqrt{x}"
     adjoint = r"\bar x = \bar y \oslash 2y"
+    on_arrays = True
     saves_output = True
 
     def forward(self, x: Array) -> Array:
@@ -114,6 +119,7 @@ def sqrt(input: Operand) -> Tensor:
 class Sin(Function):
     formula = r"y = \sin x"
     adjoint = r"\bar x = \cos x \odot \bar y"
+    on_arrays = True
     saves_inputs = (0,)
 
     def forward(self, x: Array) -> Array:
@@ -121,7 +127,7 @@ class Sin(Function):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,) = self.saved_inputs
-        return (gy * cos(x),)
+        return (gy * Cos()(x),)
 
 
 @op(Sin, example=lambda draw: {"input": draw(2, 3)})
@@ -133,6 +139,7 @@ def sin(input: Operand) -> Tensor:
 class Cos(Function):
     formula = r"y = \cos x"
     adjoint = r"\bar x = -\sin x \odot \bar y"
+    on_arrays = True
     saves_inputs = (0,)
 
     def forward(self, x: Array) -> Array:
@@ -140,7 +147,7 @@ class Cos(Function):
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
         (x,) = self.saved_inputs
-        return (-gy * sin(x),)
+        return (-gy * Sin()(x),)
 
 
 @op(Cos, example=lambda draw: {"input": draw(2, 3)})

@@ -10,15 +10,22 @@ from minidl.backend import Array, array_module
 from minidl.kernels import kernels_for
 from minidl.ops.broadcasting import Broadcasting, Operand, SumTo, as_tensor, promoted
 from minidl.ops.registry import op
-from minidl.ops.shape import Permute, permute, reshape, transpose
+from minidl.ops.shape import Permute, permute, reshape
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 
+def _turned(x: Any) -> Any:
+    """The last two dimensions exchanged."""
+    n = len(x.shape)
+    return Permute((*range(n - 2), n - 1, n - 2))(x)
+
+
 class MatMul(Broadcasting):
     formula = r"Y = A B"
     adjoint = r"\bar A = \bar Y B^\top,\quad \bar B = A^\top \bar Y"
+    on_arrays = True
 
     def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
         return (1,) * needs[0] + (0,) * needs[1]
@@ -30,14 +37,14 @@ class MatMul(Broadcasting):
         a, b = self.saved_inputs
         ga = gb = None
         if needs[0]:
-            ga = MatMul()(gy, transpose(b, -1, -2))
+            ga = MatMul()(gy, _turned(b))
         if needs[1]:
             ga_rows = self.shapes[0][:-2]
-            if len(self.shapes[1]) == 2 and ga_rows and a.array.size and gy.array.size:
+            if len(self.shapes[1]) == 2 and ga_rows and 0 not in a.shape and 0 not in gy.shape:
                 # one matrix for the whole batch: one product, not a sum of many
-                gb = MatMul()(transpose(reshape(a, (-1, a.shape[-1])), 0, 1), reshape(gy, (-1, gy.shape[-1])))
+                gb = MatMul()(_turned(a.reshape((-1, a.shape[-1]))), gy.reshape((-1, gy.shape[-1])))
             else:
-                gb = MatMul()(transpose(a, -1, -2), gy)
+                gb = MatMul()(_turned(a), gy)
         return ga, gb
 
 
@@ -122,6 +129,7 @@ class Linear(Function):
 
     formula = r"Y = X W^\top + b"
     adjoint = r"\bar X = \bar Y W,\quad \bar W = \bar Y^\top X,\quad \bar b = \textstyle\sum_n \bar Y_n"
+    on_arrays = True
 
     def inputs_to_save(self, needs: Needs) -> tuple[int, ...]:
         return (1,) * needs[0] + (0,) * needs[1]
@@ -136,7 +144,7 @@ class Linear(Function):
         x, w = self.saved_inputs[:2]
         gx = MatMul()(gy, w) if needs[0] else None
         gw = MatMul()(Permute((1, 0))(gy), x) if needs[1] else None
-        gb = SumTo((gy.array.shape[1],))(gy) if needs[2:] == (True,) else None
+        gb = SumTo((gy.shape[1],))(gy) if needs[2:] == (True,) else None
         return (gx, gw, gb)[: len(needs)]
 
 

@@ -11,9 +11,9 @@ from minidl.autograd.function import Function, Needs
 from minidl.backend import Array, array_module
 from minidl.ops.arithmetic import mul
 from minidl.ops.broadcasting import (
+    BroadcastTo,
     Operand,
     as_tensor,
-    broadcast_to,
     cast,
     floating,
 )
@@ -70,12 +70,13 @@ class _Reduction(Function):
         self.axes, self.keepdim = axes, keepdim
 
     def spread(self, g: Tensor) -> Tensor:
-        return broadcast_to(reshape(g, kept_shape(self.shape, self.axes)), self.shape)
+        return BroadcastTo(self.shape)(g.reshape(kept_shape(self.shape, self.axes)))
 
 
 class Sum(_Reduction):
     formula = r"y = \sum_i x_i"
     adjoint = r"\bar x_i = \bar y"
+    on_arrays = True
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape

@@ -38,6 +38,7 @@ def axis_of(name: str, ndim: int, dim: int) -> int:
 class Reshape(Function):
     formula = r"y = \operatorname{reshape}(x)"
     adjoint = r"\bar x = \operatorname{reshape}^{-1}(\bar y)"
+    on_arrays = True
     __slots__ = ("before", "shape")
     is_view = True
 
@@ -49,7 +50,7 @@ class Reshape(Function):
         return x.reshape(self.shape)
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:
-        return (reshape(gy, self.before),)
+        return (gy.reshape(self.before),)
 
 
 @op(Reshape, example=lambda draw: {"input": draw(2, 3, 4), "shape": (4, -1)})
@@ -74,6 +75,7 @@ def reshape(input: Operand, shape: Sequence[int] | int) -> Tensor:
 class Permute(Function):
     formula = r"y_{i_{\pi(1)} \dots i_{\pi(n)}} = x_{i_1 \dots i_n}"
     adjoint = r"\bar x = \operatorname{permute}_{\pi^{-1}}(\bar y)"
+    on_arrays = True
     __slots__ = ("dims",)
     is_view = True
 

@@ -8,7 +8,7 @@ from typing import Any
 from planting import SECOND, Patch, fault, first_order_only, instead, replaced, rule
 
 from minidl import ops
-from minidl.autograd import Function
+from minidl.autograd import Function, Variable
 from minidl.ops import (
     activation,
     arithmetic,
@@ -176,9 +176,11 @@ def _(self: Any, gy: Any, needs: Any) -> Any:
 @fault("tape: saved inputs come back without their history", "mul", only="second_derivative hessian_symmetric")
 def _(patch: Patch) -> None:
     real = Function.saved_inputs.fget
-    patch.setattr(
-        Function, "saved_inputs", property(lambda self: tuple(None if x is None else x.detach() for x in real(self)))
-    )
+
+    def cut(self: Any) -> Any:
+        return tuple(x.detach() if isinstance(x, Variable) else x for x in real(self))
+
+    patch.setattr(Function, "saved_inputs", property(cut))
 
 
 # ── activations ───────────────────────────────────────────────────────────────────────────────────

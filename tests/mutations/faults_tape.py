@@ -159,7 +159,7 @@ def _(input: Any) -> Any:
 
 @fault("tape: contributions overwrite instead of adding", "var")
 def _(patch: Patch) -> None:
-    patch.setattr(walk.GradientTable, "add", lambda self, target, gradient: self.replace(target, gradient))
+    patch.setattr(walk.GradientTable, "add", walk.GradientTable.__setitem__)
 
 
 @fault("tape: an operation is visited before all its consumers", "gelu")
@@ -180,11 +180,11 @@ def _(patch: Patch) -> None:
 )
 def _(patch: Patch) -> None:
     def add(self: Any, target: Any, gradient: Any) -> None:
-        held = self._grads.get(target)
+        held = self.get(target)
         if held is None:
-            self._grads[target] = gradient
+            self[target] = gradient
         elif gradient._requires_grad or held._requires_grad:
-            self._grads[target] = held + gradient
+            self[target] = held + gradient
         else:
             held.array += gradient.array
 

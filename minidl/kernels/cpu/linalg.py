@@ -42,6 +42,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         return portable.matmul(a, b, out)
     K, N = b.shape
     M = a.size // K if K else 0
+    if M * N * K <= _SMALL and a.ndim == 2 and out is None:
+        return a.dot(b)  # asks less before it calls BLAS than `np.matmul` does
     if M * N * K <= _SMALL or min(M, N) < ROWS or (a.ndim > 2 and not a.flags.c_contiguous):
         return portable.matmul(a, b, out)
     shape = (*a.shape[:-1], N)
