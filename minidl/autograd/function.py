@@ -24,6 +24,7 @@ same rule then runs on arrays alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from minidl.tensor import Tensor
 
 Needs = tuple[bool, ...]
+_numbers = itertools.count(1)
 
 
 class Function:
@@ -60,6 +62,7 @@ class Function:
     on_arrays: ClassVar[bool] = False
 
     # What one operation holds. An object that says nothing has what stands here: most say little, and saying costs.
+    number: int = 0
     needs: Needs = ()
     edges: Sequence[Any] | None = ()
     buffers: tuple[Any, ...] = ()
@@ -132,6 +135,7 @@ class Function:
         if self.needs:
             raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
         self.needs = needs
+        self.number = next(_numbers)
         edges: list[Any] = []
         for x in inputs:
             if not x._requires_grad:
@@ -163,13 +167,15 @@ class Function:
         Raises:
             RuntimeError: one of them was changed since, so the gradient would be wrong.
         """
-        for i, (x, count) in enumerate(zip(self._saved_inputs, self._saved_versions, strict=True)):
-            if x is not None and x.version != count:
-                raise RuntimeError(self._changed(f"input {i}", x.array, x.version - count))
-        saved = self._saved_inputs or (None,) * len(self.needs)
-        if self.on_arrays and not tape.grad_enabled:
-            return tuple([None if x is None else x.array for x in saved])
-        return saved
+        if not self._saved_inputs:
+            return (None,) * len(self.needs)
+        arrays = self.on_arrays and not tape.grad_enabled
+        saved: list[Any] = []
+        for x, count in zip(self._saved_inputs, self._saved_versions):  # of one length, and often
+            if x is not None and x._version is not None and x._version.count != count:
+                raise RuntimeError(self._changed(f"input {len(saved)}", x.array, x.version - count))
+            saved.append(x.array if arrays and x is not None else x)
+        return tuple(saved)
 
     @property
     def saved_outputs(self) -> tuple[Any, ...]:
@@ -219,10 +225,15 @@ class Function:
         return hooks
 
     def fill_missing(self, gys: list[Tensor | None]) -> Any:
-        """The gradients of all outputs, with zeros for outputs nobody used; one gradient where forward made one."""
+        """The gradients of all outputs, with zeros for outputs nobody used; None where nobody used any.
+
+        One gradient, instead of a tuple, where forward made one output.
+        """
         if self.output_specs is None:
             return gys[0]
-        given = next(g for g in gys if g is not None)
+        given = next((g for g in gys if g is not None), None)
+        if given is None:
+            return None
         xp = array_module(given.array)
         return tuple(
             [

@@ -5,12 +5,14 @@
         add them to what the inputs have received so far
 
 Gradients live in a table beside the graph and are popped as they are used; a leaf sees its gradient only when it is
-complete. The order comes from counting consumers, without recursion, so depth is no limit.
+complete. Operations are numbered as they are recorded, and none can use what does not exist yet: the youngest first is
+a right order. There is no recursion, so depth is no limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -66,35 +68,24 @@ class GradientTable(dict[Any, Any]):
 
 
 def topological_order(roots: Sequence[Function]) -> list[Function]:
-    """All operations that the roots depend on, each after every operation that uses its outputs."""
-    consumers: dict[Function, int] = dict.fromkeys(roots, 0)
-    stack = list(consumers)
-    while stack:
-        node = stack.pop()
+    """All operations that the roots depend on, each after every operation that uses its outputs: the youngest first."""
+    found = list(dict.fromkeys(roots))
+    known = set(found)
+    for node in found:
         if node.edges is None:
             raise RuntimeError(
                 f"backward: the graph at {node.name} was already walked and its saved values are gone; call the first "
                 f"backward with retain_graph=True, or compute the forward pass again"
             )
         for edge in node.edges:
-            if type(edge) is tuple:
-                producer = edge[0]
-                if producer in consumers:
-                    consumers[producer] += 1
-                else:
-                    consumers[producer] = 1
-                    stack.append(producer)
-    order = []
-    ready = [node for node in dict.fromkeys(roots) if consumers[node] == 0]
-    while ready:
-        node = ready.pop()
-        order.append(node)
-        for edge in node.edges or ():
-            if type(edge) is tuple:
-                consumers[edge[0]] -= 1
-                if consumers[edge[0]] == 0:
-                    ready.append(edge[0])
-    return order
+            if type(edge) is tuple and edge[0] not in known:
+                known.add(edge[0])
+                found.append(edge[0])
+    found.sort(key=_number, reverse=True)
+    return found
+
+
+_number = attrgetter("number")
 
 
 def _on_the_way(order: list[Function], wanted: dict[Target, None]) -> set[Function]:
@@ -146,12 +137,15 @@ def walk(
     try:
         for node in order:
             specs = node.output_specs
-            gys = [table.pop((node, i), None) for i in range(1 if specs is None else len(specs))]
+            if specs is None:
+                gys = [table.pop((node, 0), None)]
+            else:
+                gys = [table.pop((node, i), None) for i in range(len(specs))]
             if node._hooks is not None:
                 _run_hooks(node._hooks, gys)
             if targets:
                 found.update({(node, i): gy for i, gy in enumerate(gys) if gy is not None and (node, i) in targets})
-            gy = gys[0] if specs is None or not any(gy is not None for gy in gys) else node.fill_missing(gys)
+            gy = gys[0] if specs is None else node.fill_missing(gys)
             if gy is None or (useful is not None and node not in useful):
                 continue
             needs = node.needs if useful is None else _needed(node, useful, targets)
@@ -233,10 +227,11 @@ def _deliver(table: GradientTable, shared: set[Any], create_graph: bool, heard: 
         if leaf._hooks:
             for hook in list(leaf._hooks):
                 gradient = _result_of(hook, gradient)
-        if gradient.array.shape != leaf.array.shape or gradient.array.dtype != leaf.array.dtype:
+        array = gradient.array
+        if array.shape != leaf.array.shape or array.dtype != leaf.array.dtype:
             raise RuntimeError(
                 f"backward: a leaf of shape {leaf.array.shape}, {leaf.array.dtype.name}, received a gradient of shape "
-                f"{gradient.array.shape}, {gradient.array.dtype.name}"
+                f"{array.shape}, {array.dtype.name}"
             )
         if leaf.grad is not None:
             if leaf.grad.array.shape != leaf.array.shape:
@@ -246,13 +241,13 @@ def _deliver(table: GradientTable, shared: set[Any], create_graph: bool, heard: 
             if create_graph:
                 leaf.grad = leaf.grad + gradient
             else:
-                leaf.grad.array += gradient.array
+                leaf.grad.array += array
                 leaf.grad._written()
         elif create_graph:
             leaf.grad = gradient.clone()  # two leaves may have been given one tensor
         else:
-            held = heard or leaf in shared or leaf._hooks or id(gradient.array) in seen
-            array = gradient.array.copy() if held else _private(gradient.array)
+            held = heard or leaf in shared or leaf._hooks or id(array) in seen
+            array = array.copy() if held else _private(array)
             seen.add(id(array))
             leaf.grad = Variable._wrap(array)
 
@@ -278,7 +273,9 @@ def seed_gradient(output: Tensor, gradient: Any, caller: str) -> Tensor:
                 f"{caller}: the output has shape {output.array.shape}; only a single number can be differentiated "
                 f"without a gradient of its own: reduce it with .sum() or .mean(), or pass the gradient"
             )
-        return Variable._wrap(xp.ones_like(output.array))
+        one = xp.empty_like(output.array)
+        one.fill(1)
+        return Variable._wrap(one)
     gradient = gradient if isinstance(gradient, Variable) else Variable._wrap(xp.asarray(gradient, output.array.dtype))
     if gradient.array.shape != output.array.shape:
         raise RuntimeError(

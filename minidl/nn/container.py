@@ -26,7 +26,8 @@ class _Listed(Module):
         return [child for child in self._modules.values() if child is not None]
 
     def _renumber(self, children: list[Module]) -> None:
-        self._modules.clear()
+        for name in list(self._modules):
+            delattr(self, name)
         for i, child in enumerate(children):
             self.add_module(str(i), child)
 
@@ -57,7 +58,7 @@ class _Listed(Module):
         numbered = names == [str(i) for i in range(len(names))]
         gone = names[index] if isinstance(index, slice) else [names[_position(self, index, len(names))]]
         for name in gone:
-            del self._modules[name]
+            delattr(self, name)
         if numbered:
             self._renumber(self._held())
 
@@ -159,7 +160,9 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        del self._modules[key]
+        if key not in self._modules:
+            raise KeyError(key)
+        delattr(self, key)
 
     def __len__(self) -> int:
         return len(self._modules)

@@ -20,7 +20,8 @@ class Module:
     """A part of a network. Subclass it, assign parameters and modules in `__init__`, compute in `forward`.
 
     Parameters, buffers and modules keep the order in which they were first assigned. A module holds what it learns,
-    never the values that flow through it.
+    never the values that flow through it. What is registered in one of the tables is an ordinary attribute too, which
+    Python finds many times sooner than `__getattr__` would.
 
     >>> import minidl as dl
     >>> class Scale(Module):
@@ -66,15 +67,10 @@ class Module:
         return self._parameters, self._buffers, self._modules
 
     def __getattr__(self, name: str) -> Any:
-        # Python asks here only for names that are no ordinary attributes
-        held = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
-            if table not in held:
-                raise AttributeError(
-                    f"{type(self).__name__}: call super().__init__() at the start of __init__, before using the module"
-                )
-            if name in held[table]:
-                return held[table][name]
+        if "_modules" not in self.__dict__:
+            raise AttributeError(
+                f"{type(self).__name__}: call super().__init__() at the start of __init__, before using the module"
+            )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -97,7 +93,7 @@ class Module:
                     raise TypeError(
                         f"{type(self).__name__}.{name}: expected {expected} or None, got {type(value).__name__}"
                     )
-                table[name] = value
+                self.__dict__[name] = table[name] = value
 
     def _forget(self, name: str, keep: dict[str, Any] | None = None) -> None:
         """Free a name for another kind of thing; a name that keeps its kind keeps its place in the order."""
@@ -111,7 +107,7 @@ class Module:
     def __delattr__(self, name: str) -> None:
         for table in self._tables():
             if name in table:
-                del table[name]
+                del table[name], self.__dict__[name]
                 self._non_persistent_buffers.discard(name)
                 return
         super().__delattr__(name)
@@ -130,7 +126,7 @@ class Module:
         self._check_name(name, "a parameter", self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"{type(self).__name__}.{name}: expected a Parameter or None, got {type(param).__name__}")
-        self._parameters[name] = param
+        self.__dict__[name] = self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Hold a tensor that is part of the state but not trained.
@@ -143,7 +139,7 @@ class Module:
         self._check_name(name, "a buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"{type(self).__name__}.{name}: expected a Tensor or None, got {type(tensor).__name__}")
-        self._buffers[name] = tensor
+        self.__dict__[name] = self._buffers[name] = tensor
         (self._non_persistent_buffers.discard if persistent else self._non_persistent_buffers.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -151,7 +147,7 @@ class Module:
         self._check_name(name, "a module", self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}.{name}: expected a Module or None, got {type(module).__name__}")
-        self._modules[name] = module
+        self.__dict__[name] = self._modules[name] = module
 
     register_module = add_module
 

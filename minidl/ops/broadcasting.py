@@ -156,9 +156,11 @@ class SumTo(Function):
     def forward(self, x: Array) -> Array:
         self.before = x.shape
         extra = x.ndim - len(self.shape)
-        repeated = [extra + i for i, size in enumerate(self.shape) if size == 1 and x.shape[extra + i] != 1]
-        y = x.sum(axis=(*range(extra), *repeated), keepdims=True, dtype=accumulator(x)).astype(x.dtype, copy=False)
-        return np.asarray(y).reshape(self.shape) if isinstance(x, np.ndarray) else y.reshape(self.shape)
+        axes = tuple(range(extra))
+        if 1 in self.shape:
+            axes += tuple([extra + i for i, size in enumerate(self.shape) if size == 1 and x.shape[extra + i] != 1])
+        y = x.sum(axis=axes, keepdims=True, dtype=accumulator(x))
+        return y.reshape(self.shape) if y.dtype == x.dtype else y.reshape(self.shape).astype(x.dtype)
 
     def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
         return (BroadcastTo(self.before)(gy),)

@@ -38,12 +38,12 @@ _DEPTH = 512  # numbers of K in a piece: a panel of them takes 96 KiB
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """See `portable.matmul`."""
+    if out is None and a.dtype is _FLOAT and b.dtype is _FLOAT and a.ndim == b.ndim == 2 and _is_small(a, b):
+        return a.dot(b)  # calls BLAS sooner than `np.matmul` does
     if not (a.dtype is _FLOAT and b.dtype is _FLOAT and b.ndim == 2 and a.ndim >= 2 and a.shape[-1] == b.shape[0]):
         return portable.matmul(a, b, out)
     K, N = b.shape
     M = a.size // K if K else 0
-    if M * N * K <= _SMALL and a.ndim == 2 and out is None:
-        return a.dot(b)  # asks less before it calls BLAS than `np.matmul` does
     if M * N * K <= _SMALL or min(M, N) < ROWS or (a.ndim > 2 and not a.flags.c_contiguous):
         return portable.matmul(a, b, out)
     shape = (*a.shape[:-1], N)
@@ -52,6 +52,11 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     y = np.empty(shape, np.float32) if out is None else out
     _multiply(a.reshape(M, K), b, y.reshape(M, N))
     return y
+
+
+def _is_small(a: Array, b: Array) -> bool:
+    K, N = b.shape
+    return a.shape[1] == K and a.size * N <= _SMALL
 
 
 def _multiply(a: Array, b: Array, y: Array) -> None:

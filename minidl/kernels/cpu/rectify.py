@@ -26,7 +26,9 @@ def relu(x: Array) -> Array:
 def relu_grad(gy: Array, y: Array) -> Array:
     """See `reference.relu_grad`."""
     if gy.size < _SMALL:
-        return np.where(y <= 0, gy.dtype.type(0), gy)
+        gx = gy.copy()
+        np.putmask(gx, y <= 0, 0)  # half the time of `np.where`
+        return gx
     if not is_compiled(gy, y):
         return portable.relu_grad(gy, y)
     return _passed(gy, y)
