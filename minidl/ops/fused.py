@@ -74,12 +74,12 @@ class Fused(Function):
         return tuple(range(len(needs)))
 
     def backward(self, gy: Any, needs: Needs) -> Any:
-        gys = gy if isinstance(gy, tuple) else (gy,)
+        several = type(gy) is tuple
         if is_grad_enabled():
+            gys = gy if several else (gy,)
             gxs = iter(Pullback(self.composite, len(gys), needs)(*gys, *self.saved_inputs))
             return tuple([next(gxs) if need else None for need in needs])
-        arrays = tuple([g.array for g in gys])
-        fast = self.fast_backward(arrays if isinstance(gy, tuple) else arrays[0], needs)
+        fast = self.fast_backward(tuple([g.array for g in gy]) if several else gy.array, needs)
         return tuple([None if gx is None else Variable._wrap(_array(gx)) for gx in fast])
 
 

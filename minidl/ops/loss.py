@@ -66,20 +66,25 @@ class SoftmaxCrossEntropy(Fused):
     def forward(self, x: Array) -> Array:
         losses, *kept = kernels_for(x).softmax_cross_entropy(x, self.labels)
         self.buffers = tuple(kept)
-        if not self.mean:
-            return losses.astype(x.dtype, copy=False)
-        return (losses.sum() / losses.dtype.type(x.shape[0])).astype(x.dtype)
+        y = losses.sum() / x.shape[0] if self.mean else losses
+        return y if y.dtype == x.dtype else y.astype(x.dtype)
 
     def fast_backward(self, gy: Array, needs: Needs) -> tuple[Array | None, ...]:
         (x,) = self.saved_arrays
         if self.mean:
-            gy = array_module(x).full(x.shape[0], gy / gy.dtype.type(x.shape[0]))
+            shares = array_module(x).empty(x.shape[0], gy.dtype)
+            shares.fill(gy / x.shape[0])
+            gy = shares
         return (kernels_for(x).softmax_cross_entropy_grad(gy, x, self.labels, *self.buffers),)
 
 
 def _pick(x: Tensor, labels: Array) -> Tensor:
     """x[n, c_n] for every row n."""
     return getitem(x, (array_module(labels).arange(labels.shape[0]), labels))
+
+
+_UNSIGNED = {np.dtype(f"{o}{k}{n}").str: np.dtype(f"{o}u{n}") for o in "<>" for k in "iu" for n in (1, 2, 4, 8)}
+"""The unsigned dtype of the same bytes, by the name of a dtype of integers."""
 
 
 def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) -> tuple[Tensor, Array, Array | None]:
@@ -104,16 +109,19 @@ def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) ->
     if labels.shape != expected:
         raise ValueError(f"{name}: scores of shape {shape} want labels of shape {expected}, got {labels.shape}")
     rows = x if len(shape) == 2 else reshape(movedim(x, axis, -1), (labels.size, K))
+    flat = labels.reshape(-1).copy()  # whoever writes into the labels later shall not change the loss
     if not may_wait(array_module(labels)):  # in a captured graph; there a label that is no class makes the loss nan
-        return rows, labels.reshape(-1).copy(), None
-    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, -1)
-    if low >= 0 and high < K and not low <= ignore_index <= high:
-        return rows, labels.reshape(-1).copy(), None  # whoever writes into the labels later shall not change the loss
+        return rows, flat, None
+    # read as unsigned numbers, negative ones are the largest of all
+    if not flat.size or (flat.view(_UNSIGNED[flat.dtype.str]).max() < K and not 0 <= ignore_index < K):
+        return rows, flat, None
     counted = labels != ignore_index
     wrong = counted & ((labels < 0) | (labels >= K))
     if bool(wrong.any()):
         at = tuple([int(i[0]) for i in wrong.reshape(labels.shape or 1).nonzero()])[: labels.ndim]
         raise IndexError(f"{name}: label {int(labels[at])} at {at} is no class: labels lie in [0, {K})")
+    if bool(counted.all()):
+        return rows, flat, None
     labels = array_module(labels).where(counted, labels, 0).reshape(-1)
     return rows, labels, counted.reshape(-1)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,8 +28,9 @@ SERIAL = 1 << 17
 
 
 class _Update(NamedTuple):
-    """A parameter whose step has been counted, as flat arrays, and what its rule needs."""
+    """A parameter whose step has been counted, as it is and as flat arrays, and what its rule needs."""
 
+    whole: Array
     p: Array
     g: Array
     arrays: tuple[Array, ...]
@@ -67,6 +69,8 @@ class Optimizer:
         self.param_groups = []
         self._states: list[list[State]] = []
         self._packs: list[Pack | None] = []
+        self._asked: list[Array] = []
+        self._overlap = False
         if isinstance(params, Variable):
             raise TypeError(f"{self._name}: expected the parameters as a list, got a single tensor; write [tensor]")
         params = listed(self._name, params)
@@ -175,6 +179,7 @@ class Optimizer:
             if pack is not None:
                 pack.unpack()
         self._packs = [None] * len(self.param_groups)
+        self._asked = []
 
     def __getstate__(self) -> dict[str, Any]:
         self._unpack()
@@ -193,22 +198,35 @@ class Optimizer:
         if not isinstance(p, np.ndarray):
             self.rule(p, g, arrays, group, numbers)
             return []
-        flat_p, flat_g, *flat = [np.ascontiguousarray(a).reshape(-1) for a in (p, g, *arrays)]
-        return [_Update(flat_p, flat_g, tuple(flat), group, numbers)]
+        flat = tuple([a.reshape(-1) for a in arrays])
+        return [_Update(p, p.reshape(-1), g.reshape(-1), flat, group, numbers)]
 
     def _run(self, updates: list[_Update]) -> None:
         """Do what remains, block by block, the blocks of all parameters shared out over threads."""
-        blocks = [(u, slice(i, i + self.block)) for u in updates for i in range(0, u.p.size, self.block)]
+        # whatever can be done beforehand is: threads that hold the interpreter keep each other waiting
+        blocks = [block for u in updates for block in self._blocks(u)]
 
         def run(first: int, last: int) -> None:
-            for u, part in blocks[first:last]:
-                self.rule(u.p[part], u.g[part], tuple([a[part] for a in u.arrays]), u.group, u.numbers)
+            for block in blocks[first:last]:
+                self.rule(*block)
 
         few = len(blocks) < 2 or sum([u.p.size for u in updates]) < SERIAL
-        if few or current_choice() != "auto" or overlap([u.p for u in updates]):
+        if few or current_choice() != "auto" or self._any_overlap([u.whole for u in updates]):
             run(0, len(blocks))
         else:
             parallel_for(len(blocks), 1, run)
+
+    def _blocks(self, u: _Update) -> Iterator[tuple[Any, ...]]:
+        """An update as arguments of `rule`, a block of elements at a time."""
+        for i in range(0, u.p.size, self.block):
+            part = slice(i, i + self.block)
+            yield u.p[part], u.g[part], tuple([a[part] for a in u.arrays]), u.group, u.numbers
+
+    def _any_overlap(self, arrays: list[Array]) -> bool:
+        """Whether two of the parameters share memory; found out anew only where they are others than last time."""
+        if len(arrays) != len(self._asked) or any(map(operator.is_not, arrays, self._asked)):
+            self._asked, self._overlap = arrays, overlap(arrays)
+        return self._overlap
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or make them zero."""

@@ -57,11 +57,14 @@ class Pack:
         """Copy values and gradients into the flat arrays; False when one is missing or no longer of its kind."""
         values, gradients = [], []
         for parameter, _ in self.members:
-            g = parameter.grad
-            if g is None or g.array.shape != parameter.array.shape:
+            p, gradient = parameter.array, parameter.grad
+            if gradient is None:
                 return False
-            values.append(parameter.array.ravel())
-            gradients.append(g.array.ravel())
+            g = gradient.array
+            if g.shape != p.shape:
+                return False
+            values.append(p.ravel())
+            gradients.append(g.ravel())
         try:
             np.concatenate(values, out=self.flat_p, casting="no")
             np.concatenate(gradients, out=self.flat_g, casting="no")

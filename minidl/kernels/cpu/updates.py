@@ -34,7 +34,12 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, largest: Array | None, r
 
 
 def _is_fast(g: Array, *changed: Array) -> bool:
-    return g.dtype == np.float32 and all(x.dtype == np.float32 and x.flags.carray for x in changed)
+    if g.dtype != np.float32:
+        return False
+    for x in changed:  # noqa: SIM110  # a generator would take as long as the rest of the call
+        if x.dtype != np.float32 or not x.flags.carray:
+            return False
+    return True
 
 
 def _flat(g: Array) -> Array:
