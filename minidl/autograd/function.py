@@ -122,33 +122,38 @@ class Function:
                 if _shares(x.array, inputs[0].array):
                     x._version = inputs[0]._version_counter()
         if tape.grad_enabled:
-            needs = tuple([x._requires_grad for x in inputs])
-            if True in needs:
-                self._link(inputs, outputs, needs, single)
+            self._link(inputs, outputs, single)
         recorder = tape.recorder
         if recorder is not None:
             recorder.on_node(self, inputs, outputs)
         return outputs[0] if single else outputs
 
-    def _link(self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], needs: Needs, single: bool) -> None:
-        """Tie the outputs to this operation and this operation to its inputs; keep what backward will use."""
-        if self.needs:
-            raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
-        self.needs = needs
-        self.number = next(_numbers)
+    def _link(self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], single: bool) -> None:
+        """Where an input wants a gradient, tie the outputs to this operation and this operation to its inputs.
+
+        What backward will use is kept.
+        """
         edges: list[Any] = []
+        needs: list[bool] = []
         for x in inputs:
+            needs.append(x._requires_grad)
             if not x._requires_grad:
                 edges.append(None)
             else:
                 edges.append(x if x.creator is None else (x.creator, x.index))
+        if True not in needs:
+            return
+        if self.needs:
+            raise RuntimeError(f"{self.name}: one object is one operation on the tape; make a new one for another call")
         self.edges = edges
+        self.needs = tuple(needs)
+        self.number = next(_numbers)
         if not single:
             self.output_specs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
         for index, y in enumerate(outputs):
             if y.array.dtype.kind in "fc":
                 y.creator, y.index, y._requires_grad = self, index, True
-        save = self.inputs_to_save(needs)
+        save = self.inputs_to_save(self.needs)
         if save:
             saved: list[Tensor | None] = [None] * len(inputs)
             for i in save:

@@ -156,10 +156,10 @@ def walk(
             for edge, need, gx in zip(node.edges or (), needs, gxs, strict=True):
                 if need and gx is not None:
                     if type(edge) is not tuple:
-                        if edge not in table and _held_elsewhere(gx.array, gys, node):
+                        if edge in table:
+                            shared.discard(edge)  # the sum will be an array of its own
+                        elif _held_elsewhere(gx.array, gys, node):
                             shared.add(edge)
-                        else:  # of its own, or made so by a sum
-                            shared.discard(edge)
                     table.add(edge, gx)
                 if listener is not None:
                     sums.append(table.received(edge, with_grad=wanted is None) if need and gx is not None else None)
@@ -183,10 +183,11 @@ def walk(
 
 def _held_elsewhere(array: Array, gys: list[Tensor | None], node: Function) -> bool:
     """Whether a rule returned what came in or what it had saved, instead of an array of its own."""
-    for x in (*gys, *node._saved_inputs):
-        if x is not None and x.array is array:
-            return True
-    return any(saved[0] is array for saved in node._saved_outputs)
+    for held in (gys, node._saved_inputs):
+        for x in held:
+            if x is not None and x.array is array:
+                return True
+    return bool(node._saved_outputs) and any(saved[0] is array for saved in node._saved_outputs)
 
 
 def _needed(node: Function, useful: set[Function], targets: dict[Target, None]) -> tuple[bool, ...]:

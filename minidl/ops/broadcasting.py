@@ -58,11 +58,14 @@ def promoted(*operands: Operand) -> tuple[Tensor, ...]:
     """The operands as tensors of one dtype, by PyTorch's rule."""
     array, dtype, plain, xp = None, None, False, np
     for x in operands:
-        if type(x) is float or type(x) is int:
+        if isinstance(x, Variable):
+            if dtype is None:
+                array = x.array
+                dtype = array.dtype
+            elif x.array.dtype != dtype:
+                break
+        elif type(x) is float or type(x) is int:
             plain = True
-        elif isinstance(x, Variable) and (dtype is None or x.array.dtype == dtype):
-            array = x.array
-            dtype = array.dtype
         else:
             break
     else:
