@@ -113,10 +113,7 @@ class Function:
             raise
         single = type(y) is not tuple
         outputs: tuple[Tensor, ...]
-        if single:
-            outputs = (Variable._wrap(y) if type(y) is np.ndarray else _wrapped(y),)
-        else:
-            outputs = tuple([_wrapped(a) for a in y])
+        outputs = (_wrapped(y),) if single else tuple([_wrapped(a) for a in y])
         if self.is_view:
             for x in outputs:
                 if _shares(x.array, inputs[0].array):
@@ -253,7 +250,9 @@ class Function:
 
 def _wrapped(array: Array) -> Tensor:
     """An output; NumPy turns 0-d results into scalars, which are made arrays again."""
-    return Variable._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
+    if type(array) is not np.ndarray and isinstance(array, np.generic):
+        array = np.asarray(array)
+    return Variable._wrap(array)
 
 
 def _shares(view: Array, array: Array) -> bool:

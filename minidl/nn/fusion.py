@@ -21,10 +21,12 @@ from minidl.tensor import Tensor
 
 def fused(modules: Sequence[Module]) -> Iterator[Callable[[Any], Any]]:
     """The modules as steps, each run of Conv2d, ReLU and a plain MaxPool2d as one."""
-    alone = tape.recorder is not None or current_choice() != "auto"
+    if tape.recorder is not None or current_choice() != "auto" or Conv2d not in map(type, modules):
+        yield from modules
+        return
     i = 0
     while i < len(modules):
-        if not alone and type(modules[i]) is Conv2d and _one_operation(modules[i : i + 3]):
+        if type(modules[i]) is Conv2d and _one_operation(modules[i : i + 3]):
             yield _step(modules[i], modules[i + 2])
             i += 3
         else:

@@ -162,8 +162,10 @@ class SumTo(Function):
         axes = tuple(range(extra))
         if 1 in self.shape:
             axes += tuple([extra + i for i, size in enumerate(self.shape) if size == 1 and x.shape[extra + i] != 1])
-        y = x.sum(axis=axes, keepdims=True, dtype=accumulator(x))
-        return y.reshape(self.shape) if y.dtype == x.dtype else y.reshape(self.shape).astype(x.dtype)
+        y = x.sum(axis=axes, dtype=accumulator(x))
+        if y.shape != self.shape:
+            y = y.reshape(self.shape)
+        return y if y.dtype == x.dtype else y.astype(x.dtype)
 
     def backward(self, gy: Tensor, needs: Needs) -> tuple[Tensor]:
         return (BroadcastTo(self.before)(gy),)
