@@ -106,7 +106,7 @@ def cuda_is_available() -> bool:
 
 def array_module(x: Any) -> Any:
     """The library that owns the array x: `numpy` or `cupy`."""
-    if isinstance(x, np.ndarray | np.generic):
+    if type(x) is np.ndarray or isinstance(x, np.ndarray | np.generic):
         return np
     return sys.modules["cupy"] if type(x).__module__.partition(".")[0] == "cupy" else np
 

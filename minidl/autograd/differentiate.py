@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _sequence(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, tuple | list) else [values]
+    return [values] if isinstance(values, Variable) or not isinstance(values, tuple | list) else list(values)
 
 
 def backward(

@@ -153,10 +153,12 @@ class Function:
         save = self.inputs_to_save(self.needs)
         if save:
             saved: list[Tensor | None] = [None] * len(inputs)
+            versions = [0] * len(inputs)
             for i in save:
-                saved[i] = inputs[i]
-            self._saved_inputs = tuple(saved)
-            self._saved_versions = [0 if x is None or x._version is None else x._version.count for x in saved]
+                saved[i] = x = inputs[i]
+                if x._version is not None:
+                    versions[i] = x._version.count
+            self._saved_inputs, self._saved_versions = tuple(saved), versions
         if self.saves_output:
             self._saved_outputs = tuple([(y.array, y._version_counter(), y.version) for y in outputs])
 

@@ -144,7 +144,9 @@ def walk(
             if node._hooks is not None:
                 _run_hooks(node._hooks, gys)
             if targets:
-                found.update({(node, i): gy for i, gy in enumerate(gys) if gy is not None and (node, i) in targets})
+                for i, gy in enumerate(gys):
+                    if gy is not None and (node, i) in targets:
+                        found[node, i] = gy
             gy = gys[0] if specs is None else node.fill_missing(gys)
             if gy is None or (useful is not None and node not in useful):
                 continue

@@ -115,9 +115,10 @@ class Broadcasting(Function):
 
     def vjp(self, gy: Any, needs: Needs) -> Any:
         gxs = Function.vjp(self, gy, needs)
-        return tuple(
-            [gx if gx is None or gx.array.shape == s else SumTo(s)(gx) for gx, s in zip(gxs, self.shapes, strict=True)]
-        )
+        for gx, shape in zip(gxs, self.shapes, strict=True):
+            if gx is not None and gx.array.shape != shape:  # seldom
+                return tuple([None if gx is None else sum_to(gx, s) for gx, s in zip(gxs, self.shapes, strict=True)])
+        return gxs
 
 
 class Cast(Function):
