@@ -211,7 +211,7 @@ class Optimizer:
                 self.rule(*block)
 
         few = len(blocks) < 2 or sum([u.p.size for u in updates]) < SERIAL
-        if few or current_choice() != "auto" or self._any_overlap([u.whole for u in updates]):
+        if few or current_choice() != "auto" or (len(updates) > 1 and self._any_overlap([u.whole for u in updates])):
             run(0, len(blocks))
         else:
             parallel_for(len(blocks), 1, run)
