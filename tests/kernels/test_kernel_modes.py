@@ -25,6 +25,7 @@ INTERPRETED = {
     "test_normalization.py": "auto and (formula or layout)",
     "test_convolution.py": "auto and (formula or adjoint or nan or layout) or block_edges or row_length",
     "test_fused.py": "auto and (formula or adjoint or nan or layout) or cuts_off or touch",
+    "test_winograd.py": "formula or strips or zipped",
     "test_recurrent_steps.py": "auto and formula or layout",
     "test_attention_kernels.py": "auto and formula or several_tiles or grows or reaches",
     "test_layer_norm.py": "auto or large",
@@ -45,6 +46,7 @@ CHECKED = {
 NARROW = {
     "test_convolution.py": "auto and (formula or adjoint or nan) or block_edges or row_length",
     "test_fused.py": "auto and (formula or adjoint or nan) or cuts_off",
+    "test_winograd.py": "formula or strips or zipped",
     "test_recurrent_steps.py": "auto and formula",
     "test_attention_kernels.py": "auto and formula or several_tiles",
     "test_layer_norm.py": "auto or large",

@@ -1,7 +1,7 @@
 """Convolution, ReLU and max pooling as one function: what the convolution gives never leaves the cache.
 
-A block of channels is convolved into scratch, cut at 0 and pooled at once. On the way back an image's gradient is
-spread out in scratch and serves both products there. float32 only; other dtypes go to `portable`.
+By Winograd's tiles (`winograd_pool`) where they pay, otherwise directly (`direct_pool`). float32 only; other dtypes go
+to `portable`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,13 @@ import numpy as np
 
 from minidl.backend import Array
 from minidl.kernels import portable
-from minidl.kernels.cpu.arrays import dense, scratch
-from minidl.kernels.cpu.convolution import (
-    BATCH_NUMBERS,
-    PARTIAL_SUMS,
-    WORK,
-    add_partial_sums,
-    add_weight_grad,
-    dot_tables,
-    input_grad_image,
-    is_float32,
-    shares,
-)
-from minidl.kernels.cpu.filters import Phase, blocks_of, pack_bias, pack_forward, pack_input_grad, phases_of
+from minidl.kernels.cpu import direct_pool, winograd, winograd_pool, winograd_weights
+from minidl.kernels.cpu.arrays import dense
+from minidl.kernels.cpu.convolution import is_float32
+from minidl.kernels.cpu.direct_pool import Pool, live_sum
 from minidl.kernels.cpu.jit import jit
-from minidl.kernels.cpu.pairs import pool_pairs, spread_pairs
-from minidl.kernels.cpu.planes import Layout, correlate, layout_of, put_image, tap_offsets
-from minidl.kernels.cpu.tiles import ROWS, STRIP, TILE
-from minidl.kernels.geometry import DEAD, Padding, Pair, check_gy, convolution, pooled_hw
+from minidl.kernels.cpu.shares import WORK
+from minidl.kernels.geometry import Convolution, Padding, Pair, check_gy, convolution, pooled_hw
 from minidl.kernels.threads import parallel_for
 
 
@@ -46,27 +35,20 @@ def conv2d_relu_max_pool2d(
     if not is_float32(x, w, b):
         return portable.conv2d_relu_max_pool2d(x, w, b, stride, padding, dilation, groups, pool_kernel, pool_stride)
     s = convolution("conv2d_relu_max_pool2d", x.shape, w.shape, stride, padding, dilation, groups)
-    m = layout_of(s)
-    out_hw = pooled_hw(s, pool_kernel, pool_stride)
-    y = np.empty((s.N, s.O, *out_hw), np.float32)
+    y = np.empty((s.N, s.O, *pooled_hw(s, pool_kernel, pool_stride)), np.float32)
     argmax = np.empty(y.shape, np.uint8)
     if y.size == 0:
         return y, argmax
-    filters, biases, offsets = pack_forward(w, s), pack_bias(b, s), tap_offsets(s)
-    images, planes_y, planes_argmax = dense(x).reshape(-1), y.reshape(-1), argmax.reshape(-1)
-    blocks = s.G * blocks_of(s.O // s.G)
-    parts, chunk = shares(s, blocks)
-    pool = (*pool_kernel, *pool_stride, *out_hw)
-
-    def run(start: int, stop: int) -> None:
-        planes = scratch("planes", m.C * m.plane + 2 * m.guard)
-        out = scratch("out", ROWS * (m.extent + TILE))
-        _forward_items(
-            *(images, filters, biases, offsets, m, pool, blocks, parts, start, stop),
-            *(planes, out, planes_y, planes_argmax),
-        )
-
-    parallel_for(s.N * parts, chunk, run)
+    pool = (*pool_kernel, *pool_stride, *y.shape[2:])
+    images = dense(x)
+    if not (winograd.pays(s) and pool[:4] == (2, 2, 2, 2)):
+        direct_pool.conv2d_relu_max_pool2d(images, w, b, s, pool, y, argmax)
+        return y, argmax
+    rest = winograd_pool.conv2d_relu_max_pool2d(images, w, b, s, y, argmax)
+    if rest.size:
+        few = y[rest], argmax[rest]
+        direct_pool.conv2d_relu_max_pool2d(images[rest], w, b, s._replace(N=rest.size), pool, *few)
+        y[rest], argmax[rest] = few
     return y, argmax
 
 
@@ -89,175 +71,52 @@ def conv2d_relu_max_pool2d_grad(
             gy, argmax, x, w, stride, padding, dilation, groups, pool_kernel, pool_stride, needs
         )
     s = convolution("conv2d_relu_max_pool2d_grad", x.shape, w.shape, stride, padding, dilation, groups)
-    m = layout_of(s)
     out_hw = pooled_hw(s, pool_kernel, pool_stride)
     check_gy("conv2d_relu_max_pool2d_grad", gy.shape, (s.N, s.O, *out_hw))
     check_gy("conv2d_relu_max_pool2d_grad", argmax.shape, gy.shape)
-    gx = np.empty(x.shape, np.float32) if needs[0] else None
-    rows, taps = dot_tables(s)
-    per_chunk = max(-(-s.N // PARTIAL_SUMS), -(-WORK // max(1, 2 * s.O * s.K * s.P)), 1)
-    chunks = -(-s.N // per_chunk)
-    sums = np.zeros((chunks if needs[1] else 0, s.G, rows.size // s.G, taps.size), np.float32)
-    bias_sums = np.zeros((chunks, s.O))
-    filters = pack_input_grad(w, s) if needs[0] else np.empty(0, np.float32)
-    phases, _, offsets = phases_of(s)
-    longest = int(phases[:, Phase._fields.index("extent")].max())
-    batch = min(per_chunk, max(1, BATCH_NUMBERS // (m.C * m.plane + m.O * m.gy_plane)))
-    images, gradients, codes = dense(x).reshape(-1), dense(gy).reshape(-1), dense(argmax).reshape(-1)
-    flat_gx = np.empty(0, np.float32) if gx is None else gx.reshape(-1)
-    blocks = s.G * blocks_of(s.C // s.G)
     pool = (*pool_kernel, *pool_stride, *out_hw)
+    gy, argmax, x = dense(gy), dense(argmax), dense(x)
+    tiled = s.N > 0 and pool[:4] == (2, 2, 2, 2)
+    by_tiles = [needs[0] and tiled and winograd.pays_back(s), needs[1] and tiled and winograd_weights.pays(s)]
+    gx = _tiled_input_grad(gy, argmax, x, w, s, pool) if by_tiles[0] else None
+    gw = _tiled_weight_grad(gy, argmax, x, w, s, pool) if by_tiles[1] else None
+    if by_tiles == [*needs[:2]]:
+        return gx, gw, _bias_grad(gy, argmax) if needs[2] else None
+    rest = (needs[0] and not by_tiles[0], needs[1] and not by_tiles[1], needs[2])
+    direct_gx, direct_gw, gb = direct_pool.conv2d_relu_max_pool2d_grad(gy, argmax, x, w, s, pool, rest)
+    return direct_gx if gx is None else gx, direct_gw if gw is None else gw, gb
+
+
+def _tiled_input_grad(gy: Array, argmax: Array, x: Array, w: Array, s: Convolution, pool: Pool) -> Array:
+    gx = np.empty(x.shape, np.float32)
+    rest = winograd_pool.input_grad(gy, argmax, w, s, gx)
+    if rest.size:
+        few = (gy[rest], argmax[rest], x[rest], w, s._replace(N=rest.size), pool)
+        gx[rest] = direct_pool.conv2d_relu_max_pool2d_grad(*few, (True, False, False))[0]
+    return gx
+
+
+def _tiled_weight_grad(gy: Array, argmax: Array, x: Array, w: Array, s: Convolution, pool: Pool) -> Array:
+    gw, rest = winograd_weights.weight_grad(x, gy, argmax, s)
+    if rest.size:
+        few = (gy[rest], argmax[rest], x[rest], w, s._replace(N=rest.size), pool)
+        gw += direct_pool.conv2d_relu_max_pool2d_grad(*few, (False, True, False))[1]
+    return gw
+
+
+def _bias_grad(gy: Array, argmax: Array) -> Array:
+    N, O, windows = gy.shape[0], gy.shape[1], gy.shape[2] * gy.shape[3]
+    sums, gradients, codes = np.empty((N, O)), gy.reshape(-1), argmax.reshape(-1)
+    flat = sums.reshape(-1)
 
     def run(start: int, stop: int) -> None:
-        planes = scratch("planes", batch * m.C * m.plane + 2 * m.guard)
-        gy_planes = scratch("gradients", batch * m.O * m.gy_plane + 2 * m.guard)
-        out = scratch("out", ROWS * (longest + TILE))
-        for i in range(start, stop):
-            total = sums[i].reshape(-1) if needs[1] else flat_gx[:0]
-            _backward_images(
-                *(gradients, codes, images, filters, offsets, phases, rows, taps, m, pool, blocks),
-                *(i * per_chunk, min((i + 1) * per_chunk, s.N), batch, needs[0], needs[1]),
-                *(planes, gy_planes, out, flat_gx, total, bias_sums[i]),
-            )
+        _sum_planes(gradients, codes, windows, start, stop, flat)
 
-    parallel_for(chunks, 1, run)
-    gw = add_partial_sums(sums, s).reshape(w.shape) if needs[1] and chunks else None
-    if needs[1] and not chunks:
-        gw = np.zeros(w.shape, np.float32)
-    return gx, gw, bias_sums.sum(axis=0).astype(np.float32) if needs[2] else None
+    parallel_for(N * O, max(1, WORK // (8 * windows)), run)
+    return sums.sum(axis=0).astype(np.float32)
 
 
 @jit
-def _forward_items(
-    x: Array,
-    filters: Array,
-    biases: Array,
-    offsets: Array,
-    m: Layout,
-    pool: tuple[int, int, int, int, int, int],
-    blocks: int,
-    parts: int,
-    start: int,
-    stop: int,
-    planes: Array,
-    out: Array,
-    y: Array,
-    argmax: Array,
-) -> None:
-    Og, group_blocks = m.O // m.G, blocks // m.G
-    PH, PW = pool[4], pool[5]
-    ldo = max(m.extent, STRIP)
-    planes[: m.C * m.plane + 2 * m.guard] = 0
-    for item in range(start, stop):
-        n, part = item // parts, item % parts
-        if part == 0 or item == start:
-            put_image(x, n * m.C * m.H * m.W, m, planes, 0)
-        for block in range(part * blocks // parts, (part + 1) * blocks // parts):
-            g, first = block // group_blocks, block % group_blocks * ROWS
-            begin = g * (m.C // m.G) * m.plane
-            wo = block * m.K * ROWS
-            correlate(planes, begin, offsets, 0, m.K, filters, wo, biases, block * ROWS, m.extent, out, ldo)
-            for r in range(min(ROWS, Og - first)):
-                target = (n * m.O + g * Og + first + r) * PH * PW
-                _cut_and_pool(out, r * ldo, m.pitch, pool, y, argmax, target)
-
-
-@jit
-def _cut_and_pool(
-    z: Array, start: int, pitch: int, pool: tuple[int, int, int, int, int, int], y: Array, argmax: Array, target: int
-) -> None:
-    KH, KW, SH, SW, PH, PW = pool
-    if KH == 2 and KW == 2 and SH == 2 and SW == 2:
-        for h in range(PH):
-            upper = start + 2 * h * pitch
-            pool_pairs(z, upper, upper + pitch, y, argmax, target + h * PW, PW)
-        return
-    for h in range(PH):
-        for w in range(PW):
-            corner = start + h * SH * pitch + w * SW
-            best, code = z[corner], 0
-            for i in range(KH):
-                for j in range(KW):
-                    value = z[corner + i * pitch + j]
-                    if value > best or np.isnan(value):
-                        best, code = value, i * KW + j
-            if best <= 0:
-                best, code = np.float32(0), DEAD
-            y[target + h * PW + w], argmax[target + h * PW + w] = best, code
-
-
-@jit
-def _spread(
-    gy: Array,
-    codes: Array,
-    source: int,
-    pool: tuple[int, int, int, int, int, int],
-    pitch: int,
-    planes: Array,
-    target: int,
-) -> float:
-    """Give every gy to its winner's place in a plane of zeros (or of the last image); return their sum."""
-    KH, KW, SH, SW, PH, PW = pool
-    total = 0.0
-    for i in range(source, source + PH * PW):
-        if codes[i] != DEAD:
-            total += gy[i]
-    if KH == 2 and KW == 2 and SH == 2 and SW == 2:  # whole rows are written, so nothing has to be cleared
-        for h in range(PH):
-            upper = target + 2 * h * pitch
-            spread_pairs(gy, codes, source + h * PW, planes, upper, upper + pitch, PW)
-        return total
-    planes[target : target + ((PH - 1) * SH + KH) * pitch] = 0
-    for h in range(PH):
-        for w in range(PW):
-            code = np.int64(codes[source + h * PW + w])
-            if code < KH * KW:
-                place = target + (h * SH + code // KW) * pitch + w * SW + code % KW
-                planes[place] += gy[source + h * PW + w]
-    return total
-
-
-@jit
-def _backward_images(
-    gy: Array,
-    codes: Array,
-    x: Array,
-    filters: Array,
-    offsets: Array,
-    phases: Array,
-    rows: Array,
-    taps: Array,
-    m: Layout,
-    pool: tuple[int, int, int, int, int, int],
-    blocks: int,
-    first: int,
-    last: int,
-    batch: int,
-    needs_x: bool,
-    needs_w: bool,
-    planes: Array,
-    gy_planes: Array,
-    out: Array,
-    gx: Array,
-    total: Array,
-    bias_total: Array,
-) -> None:
-    planes[: batch * m.C * m.plane + 2 * m.guard] = 0
-    gy_planes[: batch * m.O * m.gy_plane + 2 * m.guard] = 0
-    size, pooled = m.O * m.gy_plane, pool[4] * pool[5]
-    n = first
-    while n < last:
-        count = min(batch, last - n)
-        for i in range(count):
-            for o in range(m.O):
-                target = m.guard + i * size + o * m.gy_plane + m.above * m.pitch
-                source = ((n + i) * m.O + o) * pooled
-                bias_total[o] += _spread(gy, codes, source, pool, m.pitch, gy_planes, target)
-            if needs_w:
-                put_image(x, (n + i) * m.C * m.H * m.W, m, planes, i * m.C * m.plane)
-            if needs_x:
-                front = m.guard + i * size
-                input_grad_image(gy_planes, front, filters, offsets, m, phases, blocks, 0, blocks, out, gx, n + i)
-        if needs_w:
-            add_weight_grad(gy_planes[m.guard :], planes, rows, taps, m, count, 0, 1, total)
-        n += count
+def _sum_planes(gy: Array, codes: Array, windows: int, start: int, stop: int, sums: Array) -> None:
+    for plane in range(start, stop):
+        sums[plane] = live_sum(gy, codes, plane * windows, windows)

@@ -55,3 +55,52 @@ def _copy(step: int) -> Callable[..., Any]:
 
 copy_run = _copy(1)
 copy_even = _copy(2)
+
+
+def _between(zipping: bool) -> Callable[..., Any]:
+    """out[2i] = x[i] and out[2i + 1] = x[other + i] for 0 ≤ i < n if zipping, else the way back; from xo and oo on."""
+    if INTERPRETED:
+
+        def interpreted(x: Array, xo: int, out: Array, oo: int, other: int, n: int) -> None:
+            for odd in (0, 1):
+                if zipping:
+                    out[oo + odd : oo + odd + 2 * n : 2] = x[xo + odd * other : xo + odd * other + n]
+                else:
+                    out[oo + odd * other : oo + odd * other + n] = x[xo + odd : xo + odd + 2 * n : 2]
+
+        return interpreted
+
+    def vector(builder: Any, x: Any, out: Any, other: Any, i: Any, width: int) -> None:
+        pairs, single = (x, out) if not zipping else (out, x)
+        pair = simd.moved(builder, pairs, builder.mul(i, simd.constant(2)))
+        firsts = simd.moved(builder, single, i)
+        seconds = simd.moved(builder, firsts, other)
+        sources, targets = ([firsts, seconds], [pair, simd.moved(builder, pair, width)])
+        lanes = [k // 2 + width * (k % 2) for k in range(2 * width)]
+        if not zipping:
+            sources, targets = targets, sources
+            lanes = [*range(0, 2 * width, 2), *range(1, 2 * width, 2)]
+        low, high = (simd.load(builder, place, width) for place in sources)
+        simd.store(builder, simd.picked(builder, low, high, lanes[:width]), targets[0])
+        simd.store(builder, simd.picked(builder, low, high, lanes[width:]), targets[1])
+
+    @intrinsic(prefer_literal=True)
+    def between(typing: Any, x: Any, xo: Any, out: Any, oo: Any, other: Any, n: Any) -> Any:
+        index = types.int64
+        signature = types.void(x, index, out, index, index, index)
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x, xo, out, oo, other, n = arguments
+            source = simd.pointer(context, builder, signature.args[0], x, xo)
+            target = simd.pointer(context, builder, signature.args[2], out, oo)
+            simd.in_vectors(builder, n, lambda i, width: vector(builder, source, target, other, i, width))
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    result: Callable[..., Any] = between
+    return result
+
+
+zip_runs = _between(zipping=True)
+unzip_run = _between(zipping=False)

@@ -206,17 +206,22 @@ def transposed(builder: Any, rows: Sequence[Value]) -> list[Value]:
     return turned
 
 
-def lane_sum(builder: Any, value: Value) -> Value:
-    """The sum of the lanes, halves added to halves."""
-    width = LANES
-    while width > 1:
-        width //= 2
-        undefined = ir.Constant(value.type, ir.Undefined)
-        index = ir.VectorType(ir.IntType(32), width)
-        low = builder.shuffle_vector(value, undefined, ir.Constant(index, list(range(width))))
-        high = builder.shuffle_vector(value, undefined, ir.Constant(index, list(range(width, 2 * width))))
-        value = builder.fadd(low, high)
-    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+def lane_sums(builder: Any, values: Sequence[Value]) -> list[Value]:
+    """The sum of the lanes of each vector: two vectors become one of half sums, until every lane is a sum."""
+    found: list[Value] = []
+    for first in range(0, len(values), LANES):
+        level = [*values[first : first + LANES]]
+        count = len(level)
+        level += [zeros()] * (LANES - count)
+        width = LANES  # lanes that belong together
+        while width > 1:
+            low = [i + j for i in range(0, 2 * LANES, width) for j in range(width // 2)]
+            high = [i + width // 2 for i in low]
+            pairs = [*zip(level[::2], level[1::2], strict=True)]
+            level = [builder.fadd(picked(builder, a, b, low), picked(builder, a, b, high)) for a, b in pairs]
+            width //= 2
+        found += [builder.extract_element(level[0], ir.Constant(ir.IntType(32), i)) for i in range(count)]
+    return found
 
 
 def in_vectors(builder: Any, n: Value, emit: Callable[[Value, int], None]) -> None:

@@ -108,6 +108,7 @@ def _product_tile(vectors: int) -> Callable[..., Any]:
 
 
 wide_tile = _product_tile(WIDE)
+middle_tile = _product_tile(2)
 narrow_tile = _product_tile(1)
 
 
@@ -182,11 +183,11 @@ def _dot_tile() -> Callable[..., Any]:
                 for r in range(DOT_ROWS):
                     sums[r * DOT_TAPS + t] = simd.fma(builder, values[r], window, sums[r * DOT_TAPS + t])
             sums = images.end(strips.end(sums))
+            totals = simd.lane_sums(builder, sums)
             for r in range(DOT_ROWS):
                 row = simd.moved(builder, target, builder.mul(simd.constant(r), ldo))
                 for t in range(DOT_TAPS):
-                    place = simd.moved(builder, row, t)
-                    total = simd.lane_sum(builder, sums[r * DOT_TAPS + t])
+                    place, total = simd.moved(builder, row, t), totals[r * DOT_TAPS + t]
                     builder.store(builder.fadd(builder.load(place), total), place)
             return context.get_dummy_value()
 

@@ -1,0 +1,310 @@
+"""3×3 convolution in 16 multiplications for every 2×2 outputs instead of 36: Winograd's minimal filtering.
+
+A 2×2 tile of outputs sees a 4×4 patch d of x. With the filter g,
+
+    y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A        ⊙ multiplies number by number
+
+         1  0 −1  0           1   0   0           1  1  1  0
+    Bᵀ = 0  1  1  0       G = ½   ½   ½      Aᵀ = 0  1 −1 −1
+         0 −1  1  0           ½  −½   ½
+         0  1  0 −1           0   0   1
+
+In one dimension that is y₀ = m₀ + m₁ + m₂ and y₁ = m₁ − m₂ − m₃ from four products m, where one would think of six; in
+two dimensions 4·4 instead of 6·6. The transforms only add and halve. They are linear, so G g Gᵀ is taken once for each
+filter, Bᵀ d B once for each patch, and Aᵀ M A once for the sum over channels: what remains are 16 products of matrices,
+filters × channels by channels × tiles, one for each place in the 4×4 square.
+
+Patches start two rows and columns apart. Dealt out by even and odd rows and columns (`planes`), tile t finds number
+(i, j) of its patch at a constant distance from t, so every transform works on whole vectors of tiles. The outputs of a
+tile come out as four vectors. Where 2×2 max pooling follows they are its windows, ready to compare (`winograd_pool`).
+
+Larger windows are cut into pieces of 3×3, each with patches of its own, as if each were another input channel.
+
+Sources: Winograd, "Arithmetic complexity of computations" (1980); Lavin and Gray, "Fast algorithms for convolutional
+neural networks" (2016).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from minidl.backend import Array
+from minidl.kernels.cpu.arrays import scratch
+from minidl.kernels.cpu.filters import blocks_of, pack_bias
+from minidl.kernels.cpu.jit import jit
+from minidl.kernels.cpu.pairs import spread_planes
+from minidl.kernels.cpu.planes import Layout, tap_offsets
+from minidl.kernels.cpu.runs import unzip_run
+from minidl.kernels.cpu.simd import LANES
+from minidl.kernels.cpu.stencils import stencil
+from minidl.kernels.cpu.tiles import ROWS, TILE, middle_tile, narrow_tile, wide_tile
+from minidl.kernels.cpu.vectors import Number, elementwise
+from minidl.kernels.geometry import Convolution, Pair, Windows
+
+PLACES = 16
+"""Numbers in a patch, and products for each tile."""
+BLOCK = ROWS * TILE
+"""Numbers in one of the 16 products of a strip: ROWS filters by TILE tiles."""
+CHANNELS = 24
+"""From so many channels in and out on the saved products outweigh the transforms."""
+WORTH = 0.65
+"""The largest part of the products that may remain: 3×3 keeps 16 of 36, 5×5 64 of 100, 4×4 64 of 64."""
+
+
+# ── the three transforms ──────────────────────────────────────────────────────────────────────────
+
+
+def patch_columns(a: Number, b: Number, c: Number, d: Number) -> tuple[Number, Number, Number, Number]:
+    """Bᵀ (a, b, c, d)."""
+    return a - c, b + c, c - b, b - d
+
+
+def filter_columns(a: Number, b: Number, c: Number) -> tuple[Number, Number, Number, Number]:
+    """G (a, b, c)."""
+    outer = a + c
+    return a, (outer + b) * 0.5, (outer - b) * 0.5, c
+
+
+def output_columns(a: Number, b: Number, c: Number, d: Number) -> tuple[Number, Number]:
+    """Aᵀ (a, b, c, d)."""
+    return a + b + c, b - c - d
+
+
+@stencil(inputs=16, outputs=16)
+def transform_patches(*d: Number) -> list[Number]:
+    """Bᵀ d B, row after row."""
+    columns = [patch_columns(*d[j::4]) for j in range(4)]
+    return [number for row in zip(*columns, strict=True) for number in patch_columns(*row)]
+
+
+@stencil(inputs=9, outputs=16)
+def _transform_filters(*g: Number) -> list[Number]:
+    """G g Gᵀ, row after row."""
+    columns = [filter_columns(*g[j::3]) for j in range(3)]
+    return [number for row in zip(*columns, strict=True) for number in filter_columns(*row)]
+
+
+@stencil(inputs=16, outputs=4)
+def _transform_outputs(*m: Number) -> list[Number]:
+    """Aᵀ m A, row after row."""
+    columns = [output_columns(*m[j::4]) for j in range(4)]
+    return [number for row in zip(*columns, strict=True) for number in output_columns(*row)]
+
+
+@elementwise(outputs=0, sums=1)
+def energy(x: Number) -> tuple[Number]:
+    """Σ x²: a number exactly if x holds neither nan nor infinity, nor what could overflow in a transform."""
+    return (x * x,)
+
+
+# ── the sizes ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def pieces_of(v: Windows) -> Pair:
+    """How many pieces of 3×3 a window is cut into, downwards and across; the last are filled up with zeros."""
+    return -(-v.KH // 3), -(-v.KW // 3)
+
+
+def pays(s: Convolution) -> bool:
+    """True where this way saves enough: windows one apart that pieces fill well, and channels enough."""
+    v, (down, across) = s.windows, pieces_of(s.windows)
+    saved = down * across * PLACES <= WORTH * 4 * v.KH * v.KW
+    return saved and (v.SH, v.SW, v.DH, v.DW) == (1, 1, 1, 1) and min(s.C, s.O) // s.G >= CHANNELS
+
+
+def pays_back(s: Convolution) -> bool:
+    """The same for the input gradient, which is no convolution if the padding exceeds the window's reach."""
+    v = s.windows
+    return pays(s) and max(v.top, v.bottom) < v.KH and max(v.left, v.right) < v.KW
+
+
+def tiles_of(s: Convolution, TH: int, TW: int) -> Convolution:
+    """TH×TW tiles from the upper left corner, as a convolution: windows two apart, perhaps half outside.
+
+    They are 4×4 for one piece, and three larger for every further one.
+    """
+    v, (down, across) = s.windows, pieces_of(s.windows)
+    bottom, right = 2 * TH + 3 * down - 1 - v.H - v.top, 2 * TW + 3 * across - 1 - v.W - v.left
+    border = v.top, max(0, bottom), v.left, max(0, right)
+    return s._replace(windows=Windows(v.H, v.W, 3 * down + 1, 3 * across + 1, 2, 2, *border, 1, 1, TH, TW))
+
+
+def gradient_of(s: Convolution) -> Convolution:
+    """The convolution with turned filters that takes the output gradient back to the input."""
+    v = s.windows
+    border = v.KH - 1 - v.top, v.KH - 1 - v.bottom, v.KW - 1 - v.left, v.KW - 1 - v.right
+    return Convolution(s.N, s.O, s.C, s.G, Windows(v.OH, v.OW, v.KH, v.KW, 1, 1, *border, 1, 1, v.H, v.W))
+
+
+@lru_cache(maxsize=64)
+def piece_taps(tiles: Convolution) -> Array:
+    """Where the numbers of a patch lie behind its tile's place in the planes, piece after piece."""
+    v = tiles.windows
+    all_taps = tap_offsets(tiles)[: v.KH * v.KW].reshape(v.KH, v.KW)
+    corners = [(i, j) for i in range(0, v.KH - 1, 3) for j in range(0, v.KW - 1, 3)]
+    return np.concatenate([all_taps[i : i + 4, j : j + 4].ravel() for i, j in corners])
+
+
+@jit
+def part_of(tiles: int, part: int, parts: int) -> tuple[int, int]:
+    """The first tile of a part, and the first behind it: whole vectors but at the end."""
+    vectors = (tiles + LANES - 1) // LANES
+    return part * vectors // parts * LANES, min(tiles, (part + 1) * vectors // parts * LANES)
+
+
+# ── filters ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def forward_filters(w: Array, s: Convolution) -> tuple[Array, bool]:
+    """The filters of `conv2d`, and whether they may be used."""
+    return _transformed(w.reshape(s.G, s.O // s.G, s.C // s.G, *w.shape[2:]), pieces_of(s.windows))
+
+
+def gradient_filters(w: Array, s: Convolution) -> tuple[Array, bool]:
+    """The filters of `conv2d_input_grad`: turned by 180°, input channels as rows."""
+    turned = w.reshape(s.G, s.O // s.G, s.C // s.G, *w.shape[2:])[..., ::-1, ::-1].swapaxes(1, 2)
+    return _transformed(turned, pieces_of(s.windows))
+
+
+def _transformed(w: Array, pieces: Pair) -> tuple[Array, bool]:
+    """G g Gᵀ of w (G,M,C,KH,KW), [g][block][place][c][piece][row]; and whether all are of moderate size."""
+    (G, M, C), (down, across) = w.shape[:3], pieces
+    blocks = blocks_of(M)
+    if w.shape[1:] != (blocks * ROWS, C, 3 * down, 3 * across):
+        padded = np.zeros((G, blocks * ROWS, C, 3 * down, 3 * across), np.float32)
+        padded[:, :M, :, : w.shape[3], : w.shape[4]] = w
+        w = padded
+    taps = w.reshape(G, blocks, ROWS, C, down, 3, across, 3).transpose(0, 1, 5, 7, 3, 4, 6, 2)
+    n = C * down * across * ROWS
+    filters = np.empty(G * blocks * PLACES * n, np.float32)
+    return filters, _transform_blocks(np.ascontiguousarray(taps).reshape(-1), G * blocks, n, filters) < np.inf
+
+
+@jit
+def _transform_blocks(taps: Array, blocks: int, n: int, filters: Array) -> float:
+    for block in range(blocks):
+        _transform_filters(n, taps, block * 9 * n, n, filters, block * PLACES * n, n)
+    return energy(filters.size, filters, 0)
+
+
+# ── strips of tiles ───────────────────────────────────────────────────────────────────────────────
+
+
+class Tables(NamedTuple):
+    """What every strip is computed with."""
+
+    filters: Array
+    biases: Array
+    taps: Array  # where the numbers of a patch lie behind its place in the planes, piece after piece
+    steps: Array  # where each channel and piece lies in a strip
+
+
+class Buffers(NamedTuple):
+    """What a thread computes in."""
+
+    planes: Array  # one image
+    patches: Array  # one strip, [place][c][piece][tile]
+    products: Array  # one strip and block of channels, [place][row][tile]
+    outputs: Array  # of these, [which of four][row][tile]
+
+
+def tables_of(filters: Array, b: Array | None, s: Convolution, tiles: Convolution) -> Tables:
+    """The tables of a convolution. The biases are a block of zeros, and then theirs block by block."""
+    biases = np.concatenate([np.zeros(ROWS, np.float32), pack_bias(b, s)])
+    taps = piece_taps(tiles)
+    return Tables(filters, biases, taps, _steps(s.C // s.G * (taps.size // PLACES)))
+
+
+@lru_cache(maxsize=64)
+def _steps(channels: int) -> Array:
+    return np.arange(channels) * TILE
+
+
+def buffers_of(m: Layout, tables: Tables) -> Buffers:
+    """This thread's buffers."""
+    return Buffers(
+        *(scratch("planes", m.C * m.plane), scratch("patches", PLACES * patch_step(m.G * tables.steps.size))),
+        *(scratch("products", PLACES * BLOCK), scratch("outputs", 4 * BLOCK)),
+    )
+
+
+@jit
+def put_tiles(x: Array, start: int, first: int, last: int, m: Layout, planes: Array) -> float:
+    """Copy the rows that tiles first … last − 1 see into planes, zeros around; return their energy."""
+    top, bottom = first // m.OW, (last - 1) // m.OW + m.above + 1
+    dealt = m.rows * m.pitch
+    for k in range(4 * m.C):
+        planes[k * dealt + top * m.pitch : k * dealt + bottom * m.pitch] = 0
+    upper = min(m.H, max(0, 2 * top - m.top))
+    lower = max(upper, min(m.H, 2 * bottom - m.top))  # there may be nothing but border
+    even, odd = m.left % 2 * dealt + m.left // 2, (m.left + 1) % 2 * dealt + (m.left + 1) // 2
+    total = 0.0
+    for c in range(m.C):
+        source = start + c * m.H * m.W
+        total += energy((lower - upper) * m.W, x, source + upper * m.W)
+        for h in range(upper, lower):
+            place = (4 * c + (h + m.top) % 2 * 2) * dealt + (h + m.top) // 2 * m.pitch
+            unzip_run(x, source + h * m.W, planes, place + even, odd - even, m.W // 2)
+            if m.W % 2:
+                planes[place + even + m.W // 2] = x[source + h * m.W + m.W - 1]
+    return total
+
+
+@jit
+def put_windows(gy: Array, codes: Array, start: int, pooled: Pair, m: Layout, planes: Array) -> None:
+    """Give every gy to its winner's place, as `put_tiles` would place it; zeros everywhere else."""
+    planes[: m.C * m.plane] = 0
+    dealt = m.rows * m.pitch
+    # pixel (i, j) of a window lies (top + i, left + j) from the padded corner, in the plane of the remainders
+    upper = m.top % 2 * 2 * dealt + m.top // 2 * m.pitch
+    lower = (m.top + 1) % 2 * 2 * dealt + (m.top + 1) // 2 * m.pitch
+    left, right = m.left % 2 * dealt + m.left // 2, (m.left + 1) % 2 * dealt + (m.left + 1) // 2
+    for c in range(m.C):
+        for h in range(pooled[0]):
+            source, place = start + (c * pooled[0] + h) * pooled[1], c * m.plane + upper + left + h * m.pitch
+            spread_planes(gy, codes, source, planes, place, lower - upper, right - left, pooled[1])
+
+
+@jit
+def patch_step(channels: int) -> int:
+    """How far a patch's numbers lie apart in a strip; never a multiple of 4 KB, which would be the same cache lines."""
+    return channels * TILE + LANES
+
+
+@jit
+def transform_strip(m: Layout, taps: Array, first: int, count: int, work: Buffers) -> None:
+    """Bᵀ d B of `count` tiles from the given one on."""
+    pieces, done = taps.size // PLACES, 0
+    step = patch_step(m.C * pieces)
+    while done < count:  # a row of tiles, or what the strip has of it
+        row, column = (first + done) // m.OW, (first + done) % m.OW
+        n = min(count - done, m.OW - column)
+        for c in range(m.C):
+            place = c * m.plane + row * m.pitch + column
+            for piece in range(pieces):
+                target = (c * pieces + piece) * TILE + done
+                transform_patches(n, work.planes, place, taps[piece * PLACES :], work.patches, target, step)
+        done += n
+
+
+@jit
+def multiply_strip(m: Layout, t: Tables, block: int, count: int, work: Buffers) -> None:
+    """The outputs of the strip in one block of channels."""
+    channels = t.steps.size
+    step = patch_step(m.G * channels)
+    g = block // ((m.O // m.G + ROWS - 1) // ROWS)
+    for k in range(PLACES):
+        wo, source = (block * PLACES + k) * channels * ROWS, k * step + g * channels * TILE
+        # number (1, 1) of a square is counted once in every output, so the bias is added there
+        bias = (block + 1) * ROWS if k == 5 else 0
+        left, right, into = (t.filters, wo), (work.patches, source, t.steps, 0, channels), (work.products, k * BLOCK)
+        if count > 2 * LANES:
+            wide_tile(*left, *right, t.biases, bias, *into, TILE)
+        elif count > LANES:
+            middle_tile(*left, *right, t.biases, bias, *into, TILE)
+        else:
+            narrow_tile(*left, *right, t.biases, bias, *into, TILE)
+    _transform_outputs(BLOCK, work.products, 0, BLOCK, work.outputs, 0, BLOCK)
