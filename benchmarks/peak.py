@@ -26,7 +26,7 @@ def _spin(typing: Any, rounds: Any, out: Any) -> Any:
         total = sums[0]
         for other in sums[1:]:
             total = builder.fadd(total, other)
-        builder.store(simd.lane_sum(builder, total), place)
+        builder.store(simd.across(builder, total, "add"), place)
         return context.get_dummy_value()
 
     return types.void(types.int64, out), emit

@@ -56,7 +56,13 @@ def draw_roofline(points: dict[str, Any], folder: Path) -> Path:
         axis.plot(
             [p["intensity"] for p in chosen], [p["gflops"] for p in chosen], mark, label=which, ms=7, alpha=0.8,
         )  # fmt: skip
-    axis.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s", title="Convolutions of minidl")
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlabel="operations of the loops a byte",
+        ylabel="GFLOP/s",
+        title="minidl's convolutions",
+    )
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, loc="lower right")
     return _saved(figure, folder / "roofline.png")

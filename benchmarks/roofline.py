@@ -1,4 +1,8 @@
-"""The convolutions beside what the machine can do: operations a second against operations a byte."""
+"""The convolutions beside what the machine can do: operations a second against operations a byte.
+
+Operations are those of the defining loops. A 3×3 convolution by Winograd's tiles does with fewer, and may lie above
+the roof.
+"""
 
 from __future__ import annotations
 

@@ -135,9 +135,7 @@ class Linear(Function):
         return (1,) * needs[0] + (0,) * needs[1]
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        y = kernels_for(x).matmul(x, w.T)
-        if b is not None:
-            y += b
+        y: Array = kernels_for(x).linear(x, w, b)
         return y
 
     def backward(self, gy: Tensor, needs: Needs) -> Any:

@@ -119,8 +119,8 @@ class Recurrent(Fused):
         dtype = arrays[0].dtype
         x, *state, w_ih, w_hh, b_ih, b_hh = _wide(arrays)
         T, N, D = x.shape
-        a = kernels_for(x).matmul(x.reshape(T * N, D), w_ih.T).reshape(T, N, w_ih.shape[0])
-        a += b_ih + b_hh if self.one_bias else b_ih
+        bias = b_ih + b_hh if self.one_bias else b_ih
+        a = kernels_for(x).linear(x.reshape(T * N, D), w_ih, bias).reshape(T, N, w_ih.shape[0])
         states, *kept = self.run(a, state, w_hh, b_hh)
         last = 0 if self.reverse else -1
         lasts = [s[last].astype(dtype) for s in (states, *kept[: len(state) - 1])]  # copies: what is kept is ours

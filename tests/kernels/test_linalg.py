@@ -20,6 +20,11 @@ def matmul(room: str, *args: Any) -> Any:
         return kernels_for(args[0]).matmul(*args)
 
 
+def linear(room: str, *args: Any) -> Any:
+    with use_kernels(room):
+        return kernels_for(args[0]).linear(*args)
+
+
 @st.composite
 def operands(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
     m, k, n = (draw(st.integers(0, 4)) for _ in range(3))
@@ -43,6 +48,38 @@ def test_matmul_is_the_formula(room: str, shapes: tuple[tuple[int, ...], ...], d
     assert y.shape == expected.shape
     assert y.dtype == expected.dtype
     np.testing.assert_array_equal(y, expected)  # small integers: every sum is exact
+
+
+@pytest.mark.parametrize("room", ROOMS)
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)),
+    dtype=st.sampled_from(["float16", "float32", "float64", "complex128"]),
+    biased=st.booleans(),
+)
+def test_linear_is_the_formula(room: str, sizes: tuple[int, int, int], dtype: str, biased: bool) -> None:
+    M, K, N = sizes
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.integers(-4, 5, shape).astype(dtype) for shape in ((M, K), (N, K), (N,)))
+    y, expected = linear(room, x, w, b if biased else None), linear("reference", x, w, b if biased else None)
+    assert y.shape == expected.shape
+    assert y.dtype == expected.dtype
+    np.testing.assert_array_equal(y, expected)  # small integers: every sum is exact
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes", [(700, 300, 50), (40, 1300, 100), (33, 257, 1025), (9, 600, 64), (1, 4000, 900)], ids=str
+)
+def test_a_bias_is_added_once_to_every_row_of_a_shared_product(sizes: tuple[int, int, int], dtype: str) -> None:
+    M, K, N = sizes
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.integers(-3, 4, shape).astype(dtype) for shape in ((M, K), (N, K), (2 * N,)))
+    for bias in (b[:N], b[::2], b[::-2]):
+        expected = x @ w.T + bias
+        for room in ROOMS:
+            np.testing.assert_array_equal(linear(room, x, w, bias), expected)
+            np.testing.assert_array_equal(linear(room, np.asfortranarray(x), np.asfortranarray(w), bias), expected)
 
 
 LARGE = [

@@ -12,6 +12,7 @@ from minidl.kernels.cpu.gru import gru_steps as gru_steps
 from minidl.kernels.cpu.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.cpu.layer_norm import layer_norm as layer_norm
 from minidl.kernels.cpu.layer_norm import layer_norm_grad as layer_norm_grad
+from minidl.kernels.cpu.linalg import linear as linear
 from minidl.kernels.cpu.linalg import matmul as matmul
 from minidl.kernels.cpu.loss import softmax_cross_entropy as softmax_cross_entropy
 from minidl.kernels.cpu.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad

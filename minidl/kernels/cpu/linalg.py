@@ -5,7 +5,7 @@ of the result and some panels. K is cut into pieces whose panels stay in the cac
 
     for rows and panels of C, shared out over threads
         for pieces of K
-            product of a piece of the rows of A and of the panels of B, added to C
+            product of a piece of the rows of A and of the panels of B, added to C, which a bias has filled before
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _FEW = 64  # rows for which B is read as it lies
 _MANY = 8  # blocks of rows that are enough to share out
 _KEPT = 1 << 22  # numbers of panels that a thread keeps room for
 _STRIP = 4 * simd.LANES  # rows of Aᵀ copied side by side
+_NONE = np.empty(0, np.float32)  # no bias
 _DEPTH = 512  # numbers of K in a piece: a panel of them takes 96 KiB
 
 
@@ -54,17 +55,32 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     return y
 
 
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """See `portable.linear`."""
+    (M, K), N = x.shape, w.shape[0]
+    shared = M * N * K > _SMALL and min(M, N) >= ROWS and w.shape[1] == K
+    if b is None or not shared or not (x.dtype is w.dtype is b.dtype is _FLOAT):
+        y = matmul(x, w.T)
+        if b is not None:
+            y += b
+        return y
+    y = np.empty((M, N), np.float32)
+    _multiply(x, w.T, y, dense(b))
+    return y
+
+
 def _is_small(a: Array, b: Array) -> bool:
     K, N = b.shape
     return a.shape[1] == K and a.size * N <= _SMALL
 
 
-def _multiply(a: Array, b: Array, y: Array) -> None:
+def _multiply(a: Array, b: Array, y: Array, bias: Array = _NONE) -> None:
+    """y = a b, plus a bias for each column if there is one."""
     (M, K), N = a.shape, b.shape[1]
     if 2 * M < N and b.strides[0] <= b.strides[1]:  # (Bᵀ Aᵀ)ᵀ: the other one is shorter to copy, and Bᵀ lies in rows
         turned = np.empty((N, M), np.float32)
         _multiply(b.T, a.T, turned)
-        y[...] = turned.T
+        np.add(turned.T, bias if bias.size else 0, out=y)
         return
     left, rs, ks = _lying(a)
     right, k_stride, column_stride = _lying(b)
@@ -85,7 +101,7 @@ def _multiply(a: Array, b: Array, y: Array) -> None:
         for item in range(start, stop):
             m, p = item % blocks * rows, item // blocks * wide
             here = m, min(m + rows, M), p, min(p + wide, panels)
-            _rows(left, rs, ks, packed, ldb, panel, target, N, K, *here, copy)
+            _rows(left, rs, ks, packed, ldb, panel, bias, target, N, K, *here, copy)
 
     parallel_for(blocks * -(-panels // wide), 1, run)
 
@@ -160,14 +176,17 @@ def pack(b: Array, ks: int, js: int, K: int, N: int, panels: Array, start: int, 
 
 @jit
 def _rows(
-    a: Array, rs: int, ks: int, b: Array, ldb: int, panel: int, c: Array, N: int, K: int, first: int, last: int,
-    begin: int, end: int, copy: Array,
+    a: Array, rs: int, ks: int, b: Array, ldb: int, panel: int, bias: Array, c: Array, N: int, K: int, first: int,
+    last: int, begin: int, end: int, copy: Array,
 ) -> None:  # fmt: skip
     """Rows first … last − 1 of the result, in the panels begin … end − 1."""
     columns = min(N, end * PANEL) - begin * PANEL
+    if bias.size:
+        for m in range(first, last):
+            copied(columns, bias, begin * PANEL, c, m * N + begin * PANEL)
     for k in range(0, K, _DEPTH):
         depth = min(_DEPTH, K - k)
-        right, target, add = begin * panel + k * ldb, first * N + begin * PANEL, int(k > 0)
+        right, target, add = begin * panel + k * ldb, first * N + begin * PANEL, int(k > 0 or bias.size > 0)
         if ks == 1:
             left = first * rs + k
             product(last - first, columns, depth, a, left, rs, 1, b, right, ldb, panel, c, target, N, add)

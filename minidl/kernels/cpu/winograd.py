@@ -27,27 +27,21 @@ neural networks" (2016).
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from minidl.backend import Array
-from minidl.kernels.cpu.arrays import scratch
-from minidl.kernels.cpu.filters import blocks_of, pack_bias
+from minidl.kernels.cpu.filters import blocks_of
 from minidl.kernels.cpu.jit import jit
-from minidl.kernels.cpu.pairs import spread_planes
-from minidl.kernels.cpu.planes import Layout, tap_offsets
-from minidl.kernels.cpu.runs import unzip_run
+from minidl.kernels.cpu.planes import tap_offsets
 from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.stencils import stencil
-from minidl.kernels.cpu.tiles import ROWS, TILE, middle_tile, narrow_tile, wide_tile
+from minidl.kernels.cpu.tiles import ROWS
 from minidl.kernels.cpu.vectors import Number, elementwise
 from minidl.kernels.geometry import Convolution, Pair, Windows
 
 PLACES = 16
 """Numbers in a patch, and products for each tile."""
-BLOCK = ROWS * TILE
-"""Numbers in one of the 16 products of a strip: ROWS filters by TILE tiles."""
 CHANNELS = 24
 """From so many channels in and out on the saved products outweigh the transforms."""
 WORTH = 0.65
@@ -88,7 +82,7 @@ def _transform_filters(*g: Number) -> list[Number]:
 
 
 @stencil(inputs=16, outputs=4)
-def _transform_outputs(*m: Number) -> list[Number]:
+def transform_outputs(*m: Number) -> list[Number]:
     """Aᵀ m A, row after row."""
     columns = [output_columns(*m[j::4]) for j in range(4)]
     return [number for row in zip(*columns, strict=True) for number in output_columns(*row)]
@@ -188,123 +182,3 @@ def _transform_blocks(taps: Array, blocks: int, n: int, filters: Array) -> float
     for block in range(blocks):
         _transform_filters(n, taps, block * 9 * n, n, filters, block * PLACES * n, n)
     return energy(filters.size, filters, 0)
-
-
-# ── strips of tiles ───────────────────────────────────────────────────────────────────────────────
-
-
-class Tables(NamedTuple):
-    """What every strip is computed with."""
-
-    filters: Array
-    biases: Array
-    taps: Array  # where the numbers of a patch lie behind its place in the planes, piece after piece
-    steps: Array  # where each channel and piece lies in a strip
-
-
-class Buffers(NamedTuple):
-    """What a thread computes in."""
-
-    planes: Array  # one image
-    patches: Array  # one strip, [place][c][piece][tile]
-    products: Array  # one strip and block of channels, [place][row][tile]
-    outputs: Array  # of these, [which of four][row][tile]
-
-
-def tables_of(filters: Array, b: Array | None, s: Convolution, tiles: Convolution) -> Tables:
-    """The tables of a convolution. The biases are a block of zeros, and then theirs block by block."""
-    biases = np.concatenate([np.zeros(ROWS, np.float32), pack_bias(b, s)])
-    taps = piece_taps(tiles)
-    return Tables(filters, biases, taps, _steps(s.C // s.G * (taps.size // PLACES)))
-
-
-@lru_cache(maxsize=64)
-def _steps(channels: int) -> Array:
-    return np.arange(channels) * TILE
-
-
-def buffers_of(m: Layout, tables: Tables) -> Buffers:
-    """This thread's buffers."""
-    return Buffers(
-        *(scratch("planes", m.C * m.plane), scratch("patches", PLACES * patch_step(m.G * tables.steps.size))),
-        *(scratch("products", PLACES * BLOCK), scratch("outputs", 4 * BLOCK)),
-    )
-
-
-@jit
-def put_tiles(x: Array, start: int, first: int, last: int, m: Layout, planes: Array) -> float:
-    """Copy the rows that tiles first … last − 1 see into planes, zeros around; return their energy."""
-    top, bottom = first // m.OW, (last - 1) // m.OW + m.above + 1
-    dealt = m.rows * m.pitch
-    for k in range(4 * m.C):
-        planes[k * dealt + top * m.pitch : k * dealt + bottom * m.pitch] = 0
-    upper = min(m.H, max(0, 2 * top - m.top))
-    lower = max(upper, min(m.H, 2 * bottom - m.top))  # there may be nothing but border
-    even, odd = m.left % 2 * dealt + m.left // 2, (m.left + 1) % 2 * dealt + (m.left + 1) // 2
-    total = 0.0
-    for c in range(m.C):
-        source = start + c * m.H * m.W
-        total += energy((lower - upper) * m.W, x, source + upper * m.W)
-        for h in range(upper, lower):
-            place = (4 * c + (h + m.top) % 2 * 2) * dealt + (h + m.top) // 2 * m.pitch
-            unzip_run(x, source + h * m.W, planes, place + even, odd - even, m.W // 2)
-            if m.W % 2:
-                planes[place + even + m.W // 2] = x[source + h * m.W + m.W - 1]
-    return total
-
-
-@jit
-def put_windows(gy: Array, codes: Array, start: int, pooled: Pair, m: Layout, planes: Array) -> None:
-    """Give every gy to its winner's place, as `put_tiles` would place it; zeros everywhere else."""
-    planes[: m.C * m.plane] = 0
-    dealt = m.rows * m.pitch
-    # pixel (i, j) of a window lies (top + i, left + j) from the padded corner, in the plane of the remainders
-    upper = m.top % 2 * 2 * dealt + m.top // 2 * m.pitch
-    lower = (m.top + 1) % 2 * 2 * dealt + (m.top + 1) // 2 * m.pitch
-    left, right = m.left % 2 * dealt + m.left // 2, (m.left + 1) % 2 * dealt + (m.left + 1) // 2
-    for c in range(m.C):
-        for h in range(pooled[0]):
-            source, place = start + (c * pooled[0] + h) * pooled[1], c * m.plane + upper + left + h * m.pitch
-            spread_planes(gy, codes, source, planes, place, lower - upper, right - left, pooled[1])
-
-
-@jit
-def patch_step(channels: int) -> int:
-    """How far a patch's numbers lie apart in a strip; never a multiple of 4 KB, which would be the same cache lines."""
-    return channels * TILE + LANES
-
-
-@jit
-def transform_strip(m: Layout, taps: Array, first: int, count: int, work: Buffers) -> None:
-    """Bᵀ d B of `count` tiles from the given one on."""
-    pieces, done = taps.size // PLACES, 0
-    step = patch_step(m.C * pieces)
-    while done < count:  # a row of tiles, or what the strip has of it
-        row, column = (first + done) // m.OW, (first + done) % m.OW
-        n = min(count - done, m.OW - column)
-        for c in range(m.C):
-            place = c * m.plane + row * m.pitch + column
-            for piece in range(pieces):
-                target = (c * pieces + piece) * TILE + done
-                transform_patches(n, work.planes, place, taps[piece * PLACES :], work.patches, target, step)
-        done += n
-
-
-@jit
-def multiply_strip(m: Layout, t: Tables, block: int, count: int, work: Buffers) -> None:
-    """The outputs of the strip in one block of channels."""
-    channels = t.steps.size
-    step = patch_step(m.G * channels)
-    g = block // ((m.O // m.G + ROWS - 1) // ROWS)
-    for k in range(PLACES):
-        wo, source = (block * PLACES + k) * channels * ROWS, k * step + g * channels * TILE
-        # number (1, 1) of a square is counted once in every output, so the bias is added there
-        bias = (block + 1) * ROWS if k == 5 else 0
-        left, right, into = (t.filters, wo), (work.patches, source, t.steps, 0, channels), (work.products, k * BLOCK)
-        if count > 2 * LANES:
-            wide_tile(*left, *right, t.biases, bias, *into, TILE)
-        elif count > LANES:
-            middle_tile(*left, *right, t.biases, bias, *into, TILE)
-        else:
-            narrow_tile(*left, *right, t.biases, bias, *into, TILE)
-    _transform_outputs(BLOCK, work.products, 0, BLOCK, work.outputs, 0, BLOCK)

@@ -15,20 +15,15 @@ from minidl.kernels.cpu.runs import zip_runs
 from minidl.kernels.cpu.shares import shares
 from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.tiles import ROWS, TILE
-from minidl.kernels.cpu.winograd import (
+from minidl.kernels.cpu.winograd import PLACES, forward_filters, gradient_filters, gradient_of, part_of, tiles_of
+from minidl.kernels.cpu.winograd_strips import (
     BLOCK,
-    PLACES,
     Buffers,
     Tables,
     buffers_of,
-    forward_filters,
-    gradient_filters,
-    gradient_of,
     multiply_strip,
-    part_of,
     put_tiles,
     tables_of,
-    tiles_of,
     transform_strip,
 )
 from minidl.kernels.geometry import Convolution

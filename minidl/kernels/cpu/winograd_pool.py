@@ -16,24 +16,26 @@ from minidl.kernels.cpu.shares import shares
 from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.tiles import ROWS, TILE
 from minidl.kernels.cpu.winograd import (
-    BLOCK,
     PLACES,
-    Buffers,
-    Tables,
-    buffers_of,
     energy,
     forward_filters,
     gradient_filters,
     gradient_of,
-    multiply_strip,
     part_of,
+    tiles_of,
+)
+from minidl.kernels.cpu.winograd_convolution import convolve_tiles
+from minidl.kernels.cpu.winograd_strips import (
+    BLOCK,
+    Buffers,
+    Tables,
+    buffers_of,
+    multiply_strip,
     put_tiles,
     put_windows,
     tables_of,
-    tiles_of,
     transform_strip,
 )
-from minidl.kernels.cpu.winograd_convolution import convolve_tiles
 from minidl.kernels.geometry import Convolution, Pair
 from minidl.kernels.threads import parallel_for
 

@@ -27,14 +27,8 @@ from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.stencils import stencil
 from minidl.kernels.cpu.tiles import DOT_ROWS, DOT_TAPS, dot_tile
 from minidl.kernels.cpu.vectors import Number
-from minidl.kernels.cpu.winograd import (
-    PLACES,
-    energy,
-    put_tiles,
-    put_windows,
-    tiles_of,
-    transform_patches,
-)
+from minidl.kernels.cpu.winograd import PLACES, energy, tiles_of, transform_patches
+from minidl.kernels.cpu.winograd_strips import put_tiles, put_windows
 from minidl.kernels.geometry import Convolution, Pair, Windows
 from minidl.kernels.threads import parallel_for
 

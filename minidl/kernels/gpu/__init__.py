@@ -13,6 +13,7 @@ from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d as conv2d_relu_max_p
 from minidl.kernels.gpu.fused import conv2d_relu_max_pool2d_grad as conv2d_relu_max_pool2d_grad
 from minidl.kernels.gpu.layer_norm import layer_norm as layer_norm
 from minidl.kernels.gpu.layer_norm import layer_norm_grad as layer_norm_grad
+from minidl.kernels.gpu.linalg import linear as linear
 from minidl.kernels.gpu.linalg import matmul as matmul
 from minidl.kernels.gpu.loss import softmax_cross_entropy as softmax_cross_entropy
 from minidl.kernels.gpu.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad

@@ -28,6 +28,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     return y
 
 
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """See `portable.linear`."""
+    y = matmul(x, w.T)
+    if b is not None:
+        y += b
+    return y
+
+
 @contextmanager
 def _computing(x: Array) -> Iterator[None]:
     """Let cuBLAS add up in float32, and round factors to tf32 only where `allow_tf32` says so."""

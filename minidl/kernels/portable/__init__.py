@@ -11,6 +11,7 @@ from minidl.kernels.portable.gru import gru_steps as gru_steps
 from minidl.kernels.portable.gru import gru_steps_grad as gru_steps_grad
 from minidl.kernels.portable.layer_norm import layer_norm as layer_norm
 from minidl.kernels.portable.layer_norm import layer_norm_grad as layer_norm_grad
+from minidl.kernels.portable.linalg import linear as linear
 from minidl.kernels.portable.linalg import matmul as matmul
 from minidl.kernels.portable.loss import softmax_cross_entropy as softmax_cross_entropy
 from minidl.kernels.portable.loss import softmax_cross_entropy_grad as softmax_cross_entropy_grad

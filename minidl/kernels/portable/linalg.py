@@ -11,6 +11,8 @@ from minidl.kernels.threads import parallel_for, single_threaded_blas
 _BLAS_ALONE = 1 << 17
 # One chunk of a shared product: about 0.1 ms of BLAS, against 10 µs to hand it out.
 _CHUNK = 1 << 22
+# A product of fewer rows or columns takes as long as one of so many: it waits for the numbers of the other matrix.
+_THIN = 8
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -41,9 +43,9 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         result: Array = xp.matmul(a, b, out=out)
         return result
     M, K, N = a.shape[-2], a.shape[-1], b.shape[-1]
-    work = M * K * N
+    work = max(M, _THIN) * K * max(N, _THIN)
     if a.ndim == 2 and b.ndim == 2 and work < 2 * _CHUNK:
-        if work <= _BLAS_ALONE:
+        if M * K * N <= _BLAS_ALONE:
             return np.matmul(a, b, out=out)
         with single_threaded_blas():
             return np.matmul(a, b, out=out)
@@ -53,6 +55,21 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         raise ValueError(f"matmul: the product has shape {(*batch, M, N)}, out has {y.shape}")
     with single_threaded_blas():
         _split(a, b, y, batch, work)
+    return y
+
+
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """A dense layer: y[m,j] = b[j] + Σ_k x[m,k]·w[j,k].
+
+    Arguments:
+        x: (M,K). w: (N,K). b: (N,) or None.
+
+    Returns:
+        y (M,N).
+    """
+    y = matmul(x, w.T)
+    if b is not None:
+        y += b
     return y
 
 

@@ -38,3 +38,23 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         return result
     out[...] = result
     return out
+
+
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """A dense layer: y[m,j] = b[j] + Σ_k x[m,k]·w[j,k].
+
+    Arguments:
+        x: (M,K). w: (N,K). b: (N,) or None.
+
+    Returns:
+        y (M,N).
+    """
+    (M, K), N = x.shape, w.shape[0]
+    y = np.zeros((M, N), wide(x.dtype, w.dtype))
+    for m, j in np.ndindex(M, N):
+        if b is not None:
+            y[m, j] = b[j]
+        for k in range(K):
+            y[m, j] += y.dtype.type(x[m, k]) * w[j, k]
+    result: Array = y.astype(np.result_type(x, w))
+    return result
