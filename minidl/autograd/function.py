@@ -63,6 +63,7 @@ class Function:
 
     # What one operation holds. An object that says nothing has what stands here: most say little, and saying costs.
     number: int = 0
+    in_bfloat16: bool = False  # whether the products of the gradient round their factors, as `autocast` asked
     needs: Needs = ()
     edges: Sequence[Any] | None = ()
     buffers: tuple[Any, ...] = ()

@@ -21,6 +21,7 @@ from minidl.autograd.function import Function
 from minidl.autograd.modes import tape
 from minidl.autograd.variable import Hook, Variable
 from minidl.backend import Array, array_module
+from minidl.kernels.precision import bfloat16_factors
 
 if TYPE_CHECKING:
     from minidl.tensor import Tensor
@@ -151,7 +152,11 @@ def walk(
             if gy is None or (useful is not None and node not in useful):
                 continue
             needs = node.needs if useful is None else _needed(node, useful, targets)
-            gxs = node.vjp(gy, needs)
+            if node.in_bfloat16:
+                with bfloat16_factors():
+                    gxs = node.vjp(gy, needs)
+            else:
+                gxs = node.vjp(gy, needs)
             if anomaly:
                 _refuse_nan(node, gxs)
             sums: list[Array | None] = []

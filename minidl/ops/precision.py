@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minidl.autograd.function import Function, Needs
 from minidl.autograd.modes import tape
 from minidl.autograd.variable import Variable
 from minidl.backend import bfloat16, device_of
@@ -87,21 +86,9 @@ def _in_bfloat16(call: Callable[..., Any], arguments: tuple[Any, ...], options: 
         node = new.pop()
         if node is not None and node not in known:
             known.add(node)
-            kind: Any = type(node)
-            node.__class__ = _that_goes_back_in_bfloat16(kind)
+            node.in_bfloat16 = True
             new += [edge[0] for edge in node.edges or () if type(edge) is tuple]
     return result
-
-
-@functools.cache
-def _that_goes_back_in_bfloat16(kind: type[Function]) -> type[Function]:
-    """The same operation, whose gradient rounds the factors of its products too."""
-
-    def vjp(self: Function, gy: Any, needs: Needs) -> Any:
-        with bfloat16_factors():
-            return kind.vjp(self, gy, needs)
-
-    return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, "vjp": vjp})
 
 
 def _tensors(x: Any) -> list[Any]:
