@@ -10,6 +10,8 @@ from minidl.kernels.cpu.arrays import dense
 from minidl.kernels.cpu.jit import jit
 from minidl.kernels.cpu.vectors import Number, elementwise, multiply_add, sqrt
 
+_FLOAT = np.dtype(np.float32)
+
 
 def sgd_update(p: Array, g: Array, b: Array | None, lr: float, momentum: float, fresh: float, nesterov: bool,
                decay: float, sign: int) -> None:  # fmt: skip
@@ -34,10 +36,10 @@ def adam_update(p: Array, g: Array, m: Array, v: Array, largest: Array | None, r
 
 
 def _is_fast(g: Array, *changed: Array) -> bool:
-    if g.dtype != np.float32:
+    if g.dtype != _FLOAT:
         return False
     for x in changed:  # noqa: SIM110  # a generator would take as long as the rest of the call
-        if x.dtype != np.float32 or not x.flags.carray:
+        if x.dtype != _FLOAT or not x.flags.carray:
             return False
     return True
 
