@@ -110,7 +110,8 @@ def main() -> None:
             found[workload] = measure(workload, peers, chosen.budget)
             print(table(workload, found[workload]), flush=True)
         stop(peers)
-        print(f"\nfigures: {stored(chosen.out, chosen.device, chosen.threads, found, **more)}")
+        kind = chosen.device if all(ENGINES[peer].package in ON_GPU for peer in chosen.peers) else "peers"
+        print(f"\nfigures: {stored(chosen.out, kind, chosen.threads, found, **more)}")
     if "scaling" in chosen.names:
         series = scaling(chosen.peers, chosen.threads, chosen.budget)
         print(f"\nfigures: {stored(chosen.out, 'scaling', chosen.threads, series)}")

@@ -207,6 +207,11 @@ def measured(budget: float = 0.5) -> list[float]:
     return rates
 
 
+def share(part: float) -> str:
+    """A part of the peak in percent, with two digits."""
+    return f"{100 * part:.0f} %" if part >= 0.1 else f"{100 * part:.2g} %"
+
+
 def page(rates: list[float], peaks: tuple[float, float]) -> str:
     """The walk as Markdown in both languages, with the code as it ran and the figures of this machine."""
     about = machine()
@@ -228,7 +233,7 @@ def page(rates: list[float], peaks: tuple[float, float]) -> str:
     for number, (step, rate) in enumerate(zip(STEPS, rates, strict=True), 1):
         peak = peaks[step.on_all]
         lines.append(
-            f"| {number} | {step.text('title_en')} | {step.text('title_zh')} | {rate:.3g} | {100 * rate / peak:.2g} % |"
+            f"| {number} | {step.text('title_en')} | {step.text('title_zh')} | {rate:.3g} | {share(rate / peak)} |"
         )
     for number, (step, rate) in enumerate(zip(STEPS, rates, strict=True), 1):
         lines += ["", f"## {number}. {step.text('title_en')} · {step.text('title_zh')}: {rate:.3g} GFLOP/s"]
@@ -252,7 +257,7 @@ def main() -> None:
     rates = measured(chosen.budget)
     for step, rate in zip(STEPS, rates, strict=True):
         peak = peaks[step.on_all]
-        print(f"{step.text('title_en'):<28}{rate:10.3f} GFLOP/s {100 * rate / peak:6.2g} % of the peak")
+        print(f"{step.text('title_en'):<28}{rate:10.3f} GFLOP/s {share(rate / peak):>8} of the peak")
     if chosen.page:
         chosen.page.write_text(page(rates, peaks), encoding="utf-8")
         print(f"page: {chosen.page}")
