@@ -1,6 +1,7 @@
 """The command `minidl`, before anything of minidl is loaded: so that even then Ctrl-C is an answer, not a traceback.
 
-It stands outside the package because importing anything inside it imports the package first, which takes half a second.
+It stands outside the package because importing anything inside it imports the package first, which takes a tenth of a
+second and more.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def table(workload: str, rows: dict[str, Row]) -> str:
     for name, row in rows.items():
         ratio = float(rows["minidl"]["median"]) / float(row["median"])
         against = "" if name == "minidl" else f"   minidl takes {ratio:.2f}× its time"
-        flag = "" if row["quiet"] else "   (disturbed: indicative only)"
+        flag = "" if row["quiet"] else "   (disturbed: waited for processors)"
         times = f"{1e3 * float(row['median']):10.3f} ms [{1e3 * float(row['q1']):.3f}–{1e3 * float(row['q3']):.3f}]"
         lines.append(f"  {name:<14}{times}  {row['samples']}/{row['of']} samples{against}{flag}")
     return "\n".join(lines)
@@ -52,6 +52,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=6.0, help="seconds a workload and peer (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for figures and pictures")
     chosen = parser.parse_args()
+    if chosen.threads < 1:
+        parser.error(f"--threads must be at least 1, got {chosen.threads}")
     chosen.peers = ["minidl", *[peer for peer in chosen.peers.split(",") if peer]]
     names: list[str] = []
     for name in chosen.names or DEFAULT:
@@ -102,7 +104,7 @@ def main() -> None:
         from minidl import cuda
 
         more["gpu"] = where = cuda.device_name()
-    print(f"{where}; median [quartiles] of undisturbed samples")
+    print(f"{where}; median [quartiles] of samples")
     workloads = [name for name in chosen.names if name in WORKLOADS]
     if workloads:
         peers, found = [start(name, chosen.threads, chosen.device) for name in chosen.peers], {}

@@ -1,7 +1,7 @@
 """Engines in processes of their own, asked in turn, so that whatever else the machine does hits all of them alike.
 
-A sample whose threads waited more than 5 % of the time for a processor is dropped; where too few are left, the least
-disturbed half is used and the row says so.
+A sample whose threads waited more than 5 % of the time for a processor is dropped. Where fewer than five are left to
+one of the engines, nothing is dropped of any of them, and the row of that engine says that it was disturbed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks.catalogue import ENGINES
 Row: TypeAlias = dict[str, float | int | bool]
 
 BUSY = 0.05
+ENOUGH = 5
 SLICE = 0.25
 SETTLE = 0.15  # until the idle threads of the engine that was asked before have stopped spinning
 
@@ -59,13 +60,9 @@ def start(name: str, threads: int, device: str = "cpu") -> Peer:
     return Peer(name, process)
 
 
-def clean(samples: list[tuple[float, float]]) -> tuple[list[float], bool]:
-    """The undisturbed samples; if there are fewer than five, the least disturbed half, and False."""
-    quiet = [seconds for seconds, waiting in samples if waiting < BUSY]
-    if len(quiet) >= 5:
-        return quiet, True
-    least = sorted(samples, key=lambda sample: sample[1])[: max(3, len(samples) // 2)]
-    return [seconds for seconds, _ in least], False
+def undisturbed(samples: list[tuple[float, float]]) -> list[float]:
+    """Seconds of the samples whose threads hardly waited for a processor."""
+    return [seconds for seconds, waiting in samples if waiting < BUSY]
 
 
 def measure(workload: str, peers: list[Peer], budget: float) -> dict[str, Row]:
@@ -86,12 +83,14 @@ def measure(workload: str, peers: list[Peer], budget: float) -> dict[str, Row]:
             spent += sample[0] * counts[peer.name]
         turn += 1
     rows: dict[str, Row] = {}
+    quiet = {peer.name: len(undisturbed(peer.samples[workload])) >= ENOUGH for peer in able}
     for peer in able:
-        seconds, quiet = clean(peer.samples[workload])
+        samples = peer.samples[workload]
+        seconds = undisturbed(samples) if all(quiet.values()) else [seconds for seconds, _ in samples]
         low, middle, high = statistics.quantiles(seconds, n=4)
         rows[peer.name] = {
             "median": middle, "q1": low, "q3": high, "samples": len(seconds),
-            "of": len(peer.samples[workload]), "quiet": quiet,
+            "of": len(samples), "quiet": quiet[peer.name],
         }  # fmt: skip
     return rows
 

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     for key, value in found.items():
         if key != "libraries":
-            print(f"{key:<24}{', '.join(value) if isinstance(value, list) else value}")
+            print(f"{key:<30}{', '.join(value) if isinstance(value, list) else value}")
     for name, version in found["libraries"].items():
-        print(f"  {name:<22}{version or 'not installed'}")
+        print(f"  {name:<28}{version or 'not installed'}")
     return 0

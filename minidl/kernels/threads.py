@@ -1,7 +1,7 @@
 """One pool of threads for every kernel, and BLAS held at one thread while it works.
 
 Work is cut into chunks whose size depends on the problem only, never on the number of threads, so results are the same
-bit for bit on any machine. The calling thread works too, so a nested or contended call can never wait for itself.
+bit for bit with any of them. The calling thread works too, so a nested or contended call can never wait for itself.
 
 A thread that runs out of work stays awake for a moment before it sleeps, because waking it takes longer than many a
 kernel (`AWAKE`): the helpers for the next job, the caller for the helpers' last chunks. How one waits awake is known to
@@ -43,7 +43,7 @@ class Wait(Protocol):
         Arguments:
             done: one int64; 1 is written there first if `tell` is set, when the GIL has been given up already.
             ticket: one int64, which other threads change.
-            awake: microseconds until it gives up.
+            awake: microseconds of turns until it gives up; more pass where others want the processor.
             grace: microseconds between the change and the return.
         """
         ...
@@ -136,7 +136,7 @@ class _Pool:
         self.size = size
         self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self.ticket = np.zeros(1, np.int64)  # changes with every job
-        self.started = False
+        self.started = self.closed = False
         self.awake: Wait | None = None
 
     def run(self, job: _Job) -> None:
@@ -154,7 +154,7 @@ class _Pool:
 
     def start(self) -> None:
         with _setup_lock:
-            if not self.started:
+            if not self.started and not self.closed:
                 # with fewer processors than threads, waiting awake would hold up the work
                 self.awake = _wait if self.size <= _usable_cpus() else None
                 for i in range(self.size - 1):
@@ -173,6 +173,8 @@ class _Pool:
                 if seen:
                     continue
                 job = self.jobs.get()
+            if tell:
+                done[0] = 1  # the next job was there already
             if job is None:
                 return
             job.work()
@@ -181,6 +183,8 @@ class _Pool:
             del job  # an idle thread must not keep the last job's arrays alive
 
     def close(self) -> None:
+        """End the threads, and start none any more: who still has work for this pool does it alone."""
+        self.closed = True
         for _ in range(self.size - 1 if self.started else 0):
             self.jobs.put(None)
 

@@ -21,7 +21,7 @@ class Module:
 
     Parameters, buffers and modules keep the order in which they were first assigned. A module holds what it learns,
     never the values that flow through it. What is registered in one of the tables is an ordinary attribute too, which
-    Python finds many times sooner than `__getattr__` would.
+    Python finds many times sooner than `__getattr__` would: assign or register, and leave the tables alone.
 
     >>> import minidl as dl
     >>> class Scale(Module):
@@ -71,7 +71,18 @@ class Module:
             raise AttributeError(
                 f"{type(self).__name__}: call super().__init__() at the start of __init__, before using the module"
             )
+        for table in self._tables():
+            if name in table:  # put there by hand
+                return table[name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What a copy or a pickle holds: the tables, each with a dict of its own, and the attributes they say."""
+        self.__dict__.update(state)
+        for name in ("_parameters", "_buffers", "_modules"):
+            self.__dict__[name] = dict(state[name])
+            self.__dict__.update(state[name])
+        self.__dict__["_non_persistent_buffers"] = set(state["_non_persistent_buffers"])
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):

@@ -112,8 +112,9 @@ def _class_rows(name: str, input: Operand, target: Tensor, ignore_index: int) ->
     flat = labels.reshape(-1).copy()  # whoever writes into the labels later shall not change the loss
     if not may_wait(array_module(labels)):  # in a captured graph; there a label that is no class makes the loss nan
         return rows, flat, None
-    # read as unsigned numbers, negative ones are the largest of all
-    if not flat.size or (flat.view(_UNSIGNED[flat.dtype.str]).max() < K and not 0 <= ignore_index < K):
+    # read as unsigned numbers, negative ones are the largest of all, and no class if the classes end in the lower half
+    lower_half = K >> (8 * flat.itemsize - 1) == 0
+    if not flat.size or (lower_half and flat.view(_UNSIGNED[flat.dtype.str]).max() < K and not 0 <= ignore_index < K):
         return rows, flat, None
     counted = labels != ignore_index
     wrong = counted & ((labels < 0) | (labels >= K))

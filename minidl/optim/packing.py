@@ -33,7 +33,7 @@ class Pack:
             `unpack` writes it back.
     """
 
-    __slots__ = ("flat_g", "flat_p", "members", "others", "shared", "views")
+    __slots__ = ("asked", "flat_g", "flat_p", "members", "others", "shared", "views")
 
     def __init__(self, parameters: list[Tensor], states: list[State]) -> None:
         pairs = list(zip(parameters, states, strict=True))
@@ -44,7 +44,7 @@ class Pack:
             self.members, self.others = [], pairs
             return
         self.others = [pair for pair in pairs if not (_small(pair[0]) and _alike(pair, small[0]))]
-        arrays = [parameter.array for parameter, _ in self.members]
+        arrays = self.asked = [parameter.array for parameter, _ in self.members]
         self.flat_p = np.concatenate([a.ravel() for a in arrays])
         self.flat_g = np.empty_like(self.flat_p)
         ends = np.cumsum([a.size for a in arrays])
@@ -55,9 +55,10 @@ class Pack:
 
     def gather(self) -> bool:
         """Copy values and gradients into the flat arrays; False when one is missing or no longer of its kind."""
-        values, gradients = [], []
-        for parameter, _ in self.members:
+        values, gradients, others = [], [], False
+        for (parameter, _), asked in zip(self.members, self.asked, strict=True):
             p, gradient = parameter.array, parameter.grad
+            others = others or p is not asked
             if gradient is None:
                 return False
             g = gradient.array
@@ -65,6 +66,10 @@ class Pack:
                 return False
             values.append(p.ravel())
             gradients.append(g.ravel())
+        if others:
+            self.asked = [parameter.array for parameter, _ in self.members]
+            if overlap(self.asked):  # two share memory since then
+                return False
         try:
             np.concatenate(values, out=self.flat_p, casting="no")
             np.concatenate(gradients, out=self.flat_g, casting="no")

@@ -245,3 +245,15 @@ def test_finished_work_is_let_go() -> None:
             break
         threading.Event().wait(0.01)
     assert watched() is None
+
+
+def test_a_pool_that_was_closed_before_its_first_job_starts_no_threads() -> None:
+    """Two threads may set the number at once, and a third may still hold the pool between."""
+    threads.set_num_threads(7)
+    pool = threads._pool
+    assert not pool.started
+    threads.set_num_threads(1)
+    done: list[int] = []
+    pool.run(threads._Job(50, 1, lambda start, stop: done.append(start)))
+    assert sorted(done) == list(range(50))
+    assert not pool.started

@@ -175,6 +175,37 @@ def test_every_layout_gives_the_same_bits() -> None:
             np.testing.assert_array_equal(view, kept)
 
 
+@pytest.mark.parametrize("value", [1e5, 1e7, 1e9])
+@pytest.mark.parametrize("window", [3, 5])
+def test_one_number_that_outweighs_the_others_spoils_only_what_sees_it(window: int, value: float) -> None:
+    """A transform adds it to numbers that others see, and its rounding error is larger than they are."""
+    side, edge = window, window // 2
+    case = ConvCase((2, 32, 14, 14), (32, 32, side, side), (1, 1), (edge,) * 4, (1, 1), 1, seed=3)
+    x, w, b = case.arrays("float32")
+    gy = given_gradient(case, x, w)
+
+    def results(room: Any, dtype: str, *arrays: Any) -> list[Any]:
+        x, w, gy = (a.astype(dtype) for a in arrays)
+        return [
+            room.conv2d(x, w, b.astype(dtype), *case.window),
+            room.conv2d_input_grad(gy, w, x.shape[2:], *case.window),
+            room.conv2d_weight_grad(x, gy, w.shape[2:], *case.window),
+        ]
+
+    for position, place in enumerate([(0, slice(None), 7, 7), (0, 0, 0, 0), (0, slice(None), 7, 7)]):
+        arrays, without = [x, w, gy], [x, w, gy]
+        arrays[position], without[position] = arrays[position].copy(), arrays[position].copy()
+        arrays[position][place], without[position][place] = value, 0
+        found, right, other = (
+            results(cpu, "float32", *arrays), results(portable, "float64", *arrays),
+            results(portable, "float64", *without),
+        )  # fmt: skip
+        assert (right[0] == other[0]).any() or (right[1] == other[1]).any()
+        for f, r, o in zip(found, right, other, strict=True):
+            unseen = r == o
+            np.testing.assert_allclose(f[unseen], r[unseen], atol=2e-3)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30], ids=str)
 @pytest.mark.parametrize("images", [3, 9])
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")

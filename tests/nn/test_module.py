@@ -328,3 +328,26 @@ def test_printing_nests() -> None:
         "    (0): Linear(in_features=2, out_features=3, bias=True)\n    (1): ReLU()\n  )\n)"
     )
     assert {"inner", "forward", "training"} <= set(dir(Outer()))
+
+
+def test_a_shallow_copy_has_tables_of_its_own_and_shares_the_parameters() -> None:
+    m = nn.Sequential(nn.Linear(2, 3))
+    c = copy.copy(m[0])
+    assert c.weight is m[0].weight
+    c.bias = None
+    c.weight = nn.Parameter(dl.zeros(3, 2))
+    assert m[0].bias is not None
+    assert sorted(m[0].state_dict()) == ["bias", "weight"]
+    assert c.weight is c._parameters["weight"] is not m[0].weight
+    assert list(c.state_dict()) == ["weight"]
+
+
+def test_what_is_pickled_without_mirrored_attributes_loads() -> None:
+    m = nn.BatchNorm1d(3)
+    state = {k: v for k, v in m.__dict__.items() if not any(k in table for table in m._tables())}
+    loaded = nn.BatchNorm1d.__new__(nn.BatchNorm1d)
+    loaded.__setstate__(state)
+    assert loaded.weight is m.weight
+    assert loaded.running_mean is m.running_mean
+    loaded.running_mean = None
+    assert m.running_mean is not None

@@ -299,3 +299,19 @@ def test_the_loss_of_yes_or_no_means_what_its_composite_says() -> None:
         results.append([a.detach().numpy() for a in (y, *plain, *first, *second)])
     for fast, composite in zip(*results, strict=True):
         np.testing.assert_allclose(fast, composite, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [127, 128, 157, 200, 256, 300])
+def test_negative_labels_of_few_bytes_are_no_classes(classes: int) -> None:
+    """Read as an unsigned number, −100 of one byte is 156."""
+    x = np.random.default_rng(3).standard_normal((3, classes)).astype(np.float32)
+    scores = dl.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(scores, dl.tensor(np.array([-100, 1, 2], np.int8)))
+    loss.backward()
+    expected = np.mean([np.log(np.exp(x[n].astype(float)).sum()) - x[n, n] for n in (1, 2)])
+    np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
+    assert scores.grad is not None
+    assert not scores.grad.numpy()[0].any()
+    with pytest.raises(IndexError, match="label -1 at \\(1,\\) is no class"):
+        F.cross_entropy(scores, dl.tensor(np.array([3, -1, 2], np.int8)))
+    F.cross_entropy(scores, dl.tensor(np.array([3, min(classes, 255) - 1, 2], np.uint8)))

@@ -392,3 +392,15 @@ def test_a_saved_state_that_is_none_is_refused_in_a_sentence(rng):
     optimizer = optim.Adam(parameters(rng, [(2,)]))
     with pytest.raises(ValueError, match="the saved state has no param_groups and no state"):
         optimizer.load_state_dict({})
+
+
+@pytest.mark.parametrize("size", [10, 5000])  # packed, and one by one
+def test_T1_parameters_that_come_to_share_memory_later_are_updated_one_after_the_other(size):
+    x, y = (Tensor(np.ones(size, "f4"), requires_grad=True) for _ in "xy")
+    optimizer = optim.SGD([x, y], lr=0.1)
+    for step in range(2):
+        if step == 1:
+            y.data = x.data
+        x.grad, y.grad = Tensor(np.ones(size, "f4")), Tensor(np.ones(size, "f4"))
+        optimizer.step()
+    np.testing.assert_allclose(x.detach().numpy(), 0.7, rtol=1e-6)

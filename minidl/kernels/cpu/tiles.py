@@ -1,4 +1,4 @@
-"""Small blocks of a matrix product that fit into the vector registers: the innermost loops of every float32 product.
+"""Small blocks of a matrix product that fit into the vector registers: the innermost loops of float32 convolutions.
 
 The right-hand matrix is never built. Its row k is a shifted window into a flat buffer, `x[start + offsets[k] :]`; for a
 convolution the shifts are the kernel's taps, for a plain product they are the rows.

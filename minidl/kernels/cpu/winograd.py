@@ -12,7 +12,8 @@ A 2×2 tile of outputs sees a 4×4 patch d of x. With the filter g,
 In one dimension that is y₀ = m₀ + m₁ + m₂ and y₁ = m₁ − m₂ − m₃ from four products m, where one would think of six; in
 two dimensions 4·4 instead of 6·6. The transforms only add and halve. They are linear, so G g Gᵀ is taken once for each
 filter, Bᵀ d B once for each patch, and Aᵀ M A once for the sum over channels: what remains are 16 products of matrices,
-filters × channels by channels × tiles, one for each place in the 4×4 square.
+filters × channels by channels × tiles, one for each place in the 4×4 square. With factors of 1 and ½ little is lost:
+results are as close to float64 as those of the direct sum.
 
 Patches start two rows and columns apart. Dealt out by even and odd rows and columns (`planes`), tile t finds number
 (i, j) of its patch at a constant distance from t, so every transform works on whole vectors of tiles. The outputs of a
@@ -37,13 +38,15 @@ from minidl.kernels.cpu.planes import tap_offsets
 from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.stencils import stencil
 from minidl.kernels.cpu.tiles import ROWS
-from minidl.kernels.cpu.vectors import Number, elementwise
+from minidl.kernels.cpu.vectors import Number, elementwise, select
 from minidl.kernels.geometry import Convolution, Pair, Windows
 
 PLACES = 16
 """Numbers in a patch, and products for each tile."""
 CHANNELS = 24
-"""From so many channels in and out on the saved products outweigh the transforms."""
+"""With at least so many channels in and out, the saved products outweigh the transforms."""
+_ALIKE = 128
+"""Where fewer than one number in so many holds most of the energy, they are not alike."""
 WORTH = 0.65
 """The largest part of the products that may remain: 3×3 keeps 16 of 36, 5×5 64 of 100, 4×4 64 of 64."""
 
@@ -88,10 +91,24 @@ def transform_outputs(*m: Number) -> list[Number]:
     return [number for row in zip(*columns, strict=True) for number in output_columns(*row)]
 
 
-@elementwise(outputs=0, sums=1)
-def energy(x: Number) -> tuple[Number]:
-    """Σ x²: a number exactly if x holds neither nan nor infinity, nor what could overflow in a transform."""
-    return (x * x,)
+# ── what may be transformed ───────────────────────────────────────────────────────────────────────
+
+
+@elementwise(outputs=0, sums=3)
+def powers(x: Number) -> tuple[Number, Number, Number]:
+    """Σ x², Σ x⁴, and how many numbers are not 0."""
+    square = x * x
+    return square, square * square, select(square > 0, square * 0 + 1, 0.0)
+
+
+@jit
+def is_moderate(squares: float, fourths: float, count: float) -> bool:
+    """Whether numbers with these `powers` may be transformed, the rounding errors of each reaching others.
+
+    Not so with nan or infinity, and not where a few numbers are so large that the rest drowns in their rounding:
+    (Σ x²)² / Σ x⁴ is how many numbers hold most of the energy, all if they are alike and 1 if one outweighs the others.
+    """
+    return fourths < np.inf and squares * squares >= fourths * (1.5 + count / _ALIKE)
 
 
 # ── the sizes ─────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +181,7 @@ def gradient_filters(w: Array, s: Convolution) -> tuple[Array, bool]:
 
 
 def _transformed(w: Array, pieces: Pair) -> tuple[Array, bool]:
-    """G g Gᵀ of w (G,M,C,KH,KW), [g][block][place][c][piece][row]; and whether all are of moderate size."""
+    """G g Gᵀ of w (G,M,C,KH,KW), [g][block][place][c][piece][row]; and whether they may be used."""
     (G, M, C), (down, across) = w.shape[:3], pieces
     blocks = blocks_of(M)
     if w.shape[1:] != (blocks * ROWS, C, 3 * down, 3 * across):
@@ -174,11 +191,12 @@ def _transformed(w: Array, pieces: Pair) -> tuple[Array, bool]:
     taps = w.reshape(G, blocks, ROWS, C, down, 3, across, 3).transpose(0, 1, 5, 7, 3, 4, 6, 2)
     n = C * down * across * ROWS
     filters = np.empty(G * blocks * PLACES * n, np.float32)
-    return filters, _transform_blocks(np.ascontiguousarray(taps).reshape(-1), G * blocks, n, filters) < np.inf
+    return filters, _transform_blocks(np.ascontiguousarray(taps).reshape(-1), G * blocks, n, filters)
 
 
 @jit
-def _transform_blocks(taps: Array, blocks: int, n: int, filters: Array) -> float:
+def _transform_blocks(taps: Array, blocks: int, n: int, filters: Array) -> bool:
     for block in range(blocks):
         _transform_filters(n, taps, block * 9 * n, n, filters, block * PLACES * n, n)
-    return energy(filters.size, filters, 0)
+    squares, fourths, count = powers(filters.size, filters, 0)
+    return is_moderate(squares, fourths, count)

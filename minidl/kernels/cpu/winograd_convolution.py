@@ -1,7 +1,7 @@
 """3×3 convolution and its input gradient by Winograd's tiles (`winograd`).
 
-An image with nan, infinity or huge numbers is left out, for the caller to convolve directly: in a transform such a
-number would reach pixels that do not see it.
+An image with nan or infinity, or with a few numbers that outweigh all others, is left out, for the caller to convolve
+directly: in a transform such a number, or its rounding error, would reach pixels that do not see it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _convolve_items(
     for item in range(start, stop):
         n = item // parts
         first, last = part_of(m.OH * m.OW, item % parts, parts)
-        if put_tiles(x, n * m.C * m.H * m.W, first, last, m, work.planes) < np.inf:
+        if put_tiles(x, n * m.C * m.H * m.W, first, last, m, work.planes):
             convolve_tiles(m, tables, first, last, work, y, n * m.O * OH * OW, OH, OW)
         else:
             left_out[n] = True

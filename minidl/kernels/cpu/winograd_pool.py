@@ -17,7 +17,6 @@ from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.tiles import ROWS, TILE
 from minidl.kernels.cpu.winograd import (
     PLACES,
-    energy,
     forward_filters,
     gradient_filters,
     gradient_of,
@@ -95,7 +94,7 @@ def _pool_items(
     for item in range(start, stop):
         n = item // parts
         first, last = part_of(windows, item % parts, parts)
-        if not put_tiles(x, n * m.C * m.H * m.W, first, last, m, work.planes) < np.inf:
+        if not put_tiles(x, n * m.C * m.H * m.W, first, last, m, work.planes):
             left_out[n] = True
             continue
         for tile in range(first, last, TILE):
@@ -127,8 +126,7 @@ def _back_items(
 ) -> None:
     size = m.C * pooled[0] * pooled[1]
     for n in range(start, stop):
-        if energy(size, gy, n * size) < np.inf:
-            put_windows(gy, codes, n * size, pooled, m, work.planes)
+        if put_windows(gy, codes, n * size, pooled, m, work.planes):
             convolve_tiles(m, tables, 0, m.OH * m.OW, work, gx, n * m.O * H * W, H, W)
         else:
             left_out[n] = True

@@ -23,7 +23,7 @@ from minidl.kernels.cpu.planes import Layout
 from minidl.kernels.cpu.runs import unzip_run
 from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.tiles import ROWS, TILE, middle_tile, narrow_tile, wide_tile
-from minidl.kernels.cpu.winograd import PLACES, energy, piece_taps, transform_outputs, transform_patches
+from minidl.kernels.cpu.winograd import PLACES, is_moderate, piece_taps, powers, transform_outputs, transform_patches
 from minidl.kernels.geometry import Convolution, Pair
 
 BLOCK = ROWS * TILE
@@ -69,8 +69,8 @@ def buffers_of(m: Layout, tables: Tables) -> Buffers:
 
 
 @jit
-def put_tiles(x: Array, start: int, first: int, last: int, m: Layout, planes: Array) -> float:
-    """Copy the rows that tiles first … last − 1 see into planes, zeros around; return their energy."""
+def put_tiles(x: Array, start: int, first: int, last: int, m: Layout, planes: Array) -> bool:
+    """Copy the rows that tiles first … last − 1 see into planes, zeros around; False if they must not be used."""
     top, bottom = first // m.OW, (last - 1) // m.OW + m.above + 1
     dealt = m.rows * m.pitch
     for k in range(4 * m.C):
@@ -78,21 +78,27 @@ def put_tiles(x: Array, start: int, first: int, last: int, m: Layout, planes: Ar
     upper = min(m.H, max(0, 2 * top - m.top))
     lower = max(upper, min(m.H, 2 * bottom - m.top))  # there may be nothing but border
     even, odd = m.left % 2 * dealt + m.left // 2, (m.left + 1) % 2 * dealt + (m.left + 1) // 2
-    total = 0.0
+    squares = fourths = count = 0.0
     for c in range(m.C):
         source = start + c * m.H * m.W
-        total += energy((lower - upper) * m.W, x, source + upper * m.W)
+        more = powers((lower - upper) * m.W, x, source + upper * m.W)
+        squares += more[0]
+        fourths += more[1]
+        count += more[2]
         for h in range(upper, lower):
             place = (4 * c + (h + m.top) % 2 * 2) * dealt + (h + m.top) // 2 * m.pitch
             unzip_run(x, source + h * m.W, planes, place + even, odd - even, m.W // 2)
             if m.W % 2:
                 planes[place + even + m.W // 2] = x[source + h * m.W + m.W - 1]
-    return total
+    return is_moderate(squares, fourths, count)
 
 
 @jit
-def put_windows(gy: Array, codes: Array, start: int, pooled: Pair, m: Layout, planes: Array) -> None:
+def put_windows(gy: Array, codes: Array, start: int, pooled: Pair, m: Layout, planes: Array) -> bool:
     """Give every gy to its winner's place, as `put_tiles` would place it; zeros everywhere else."""
+    squares, fourths, count = powers(m.C * pooled[0] * pooled[1], gy, start)
+    if not is_moderate(squares, fourths, count):
+        return False
     planes[: m.C * m.plane] = 0
     dealt = m.rows * m.pitch
     # pixel (i, j) of a window lies (top + i, left + j) from the padded corner, in the plane of the remainders
@@ -103,6 +109,7 @@ def put_windows(gy: Array, codes: Array, start: int, pooled: Pair, m: Layout, pl
         for h in range(pooled[0]):
             source, place = start + (c * pooled[0] + h) * pooled[1], c * m.plane + upper + left + h * m.pitch
             spread_planes(gy, codes, source, planes, place, lower - upper, right - left, pooled[1])
+    return True
 
 
 @jit

@@ -27,7 +27,7 @@ from minidl.kernels.cpu.simd import LANES
 from minidl.kernels.cpu.stencils import stencil
 from minidl.kernels.cpu.tiles import DOT_ROWS, DOT_TAPS, dot_tile
 from minidl.kernels.cpu.vectors import Number
-from minidl.kernels.cpu.winograd import PLACES, energy, tiles_of, transform_patches
+from minidl.kernels.cpu.winograd import PLACES, tiles_of, transform_patches
 from minidl.kernels.cpu.winograd_strips import put_tiles, put_windows
 from minidl.kernels.geometry import Convolution, Pair, Windows
 from minidl.kernels.threads import parallel_for
@@ -234,15 +234,12 @@ def _sum_images(
 
 @jit
 def _put(x: Array, gy: Array, codes: Array, n: int, pooled: Pair, m: Layout, gm: Layout, work: Buffers) -> bool:
-    """Lay image n and its gradient out; False if they hold nan, infinity or huge numbers."""
-    energies = put_tiles(x, n * m.C * m.H * m.W, 0, m.OH * m.OW, m, work.planes)
+    """Lay image n and its gradient out; False if they must not be used."""
+    if not put_tiles(x, n * m.C * m.H * m.W, 0, m.OH * m.OW, m, work.planes):
+        return False
     if codes.size:
-        size = gm.C * pooled[0] * pooled[1]
-        put_windows(gy, codes, n * size, pooled, gm, work.gy_planes)
-        energies += energy(size, gy, n * size)
-    else:
-        energies += put_tiles(gy, n * gm.C * gm.H * gm.W, 0, gm.OH * gm.OW, gm, work.gy_planes)
-    return energies < np.inf
+        return put_windows(gy, codes, n * gm.C * pooled[0] * pooled[1], pooled, gm, work.gy_planes)
+    return put_tiles(gy, n * gm.C * gm.H * gm.W, 0, gm.OH * gm.OW, gm, work.gy_planes)
 
 
 @jit
