@@ -74,10 +74,12 @@ def options() -> argparse.Namespace:
 
 def _check_gpu(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
     """End with a sentence where something cannot be measured on a GPU."""
-    from minidl import cuda
+    from minidl.backend import module_for
 
-    if not cuda.is_available():
-        parser.error("--device cuda: no usable GPU; it needs an NVIDIA driver and CuPy (pip install 'minidl[gpu13]')")
+    try:
+        module_for("cuda")
+    except RuntimeError as error:
+        parser.error(str(error))
     if studies := [name for name in chosen.names if name in STUDIES]:
         parser.error(f"{studies[0]} is measured on the CPU")
     if others := [peer for peer in chosen.peers if ENGINES[peer].package not in ON_GPU]:

@@ -127,7 +127,7 @@ def on_all_threads(x: Array, w: Array, y: Array) -> None:
 def by_fewer_products(x: Array, w: Array, y: Array) -> None:
     sizes = convolution("conv2d", x.shape, w.shape, (1, 1), (0, 0, 0, 0), (1, 1), 1)
     left_out = winograd_convolution.conv2d(x, w, None, sizes, y)
-    assert not left_out.size  # images with nan or infinity, which are convolved directly
+    assert not left_out.size  # images that `winograd.is_moderate` sends to the direct way
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Convolution and its gradients: by Winograd's tiles (`winograd`) where they pay, otherwise directly (`direct`).
 
-Images with nan, infinity or huge numbers are left out by the tiles and computed directly. float64 and other dtypes go
-to the products of unfolded images in `portable`.
+Images with nan, infinity or outliers (`winograd.is_moderate`) are left out by the tiles and computed directly. float64
+and other dtypes go to the products of unfolded images in `portable`.
 """
 
 from __future__ import annotations

@@ -85,16 +85,12 @@ def splat(builder: Any, number: Value) -> Value:
 
 def fma(builder: Any, a: Value, b: Value, c: Value) -> Value:
     """a·b + c in every lane, rounded once."""
-    name = f"llvm.fma.v{LANES}f32"
-    function = builder.module.globals.get(name)
-    if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), name)
-    return builder.call(function, [a, b, c])
+    return builder.call(declared(builder, f"llvm.fma.v{LANES}f32", _VECTOR, [_VECTOR] * 3), [a, b, c])
 
 
 def sqrt(builder: Any, value: Value) -> Value:
     """The square root of every lane."""
-    return builder.call(_declared(builder, f"llvm.sqrt.v{LANES}f32", _VECTOR, [_VECTOR]), [value])
+    return builder.call(declared(builder, f"llvm.sqrt.v{LANES}f32", _VECTOR, [_VECTOR]), [value])
 
 
 def times_power_of_two(builder: Any, value: Value, power: Value) -> Value:
@@ -119,7 +115,7 @@ def load_part(builder: Any, place: Value, mask: Value | None) -> Value:
         return load(builder, place)
     place = builder.bitcast(place, _VECTOR.as_pointer())
     kinds = [place.type, ir.IntType(32), mask.type, _VECTOR]
-    function = _declared(builder, f"llvm.masked.load.v{LANES}f32.p0", _VECTOR, kinds)
+    function = declared(builder, f"llvm.masked.load.v{LANES}f32.p0", _VECTOR, kinds)
     return builder.call(function, [place, ir.Constant(ir.IntType(32), 4), mask, zeros()])
 
 
@@ -130,11 +126,12 @@ def store_part(builder: Any, value: Value, place: Value, mask: Value | None) -> 
         return
     place = builder.bitcast(place, _VECTOR.as_pointer())
     kinds = [_VECTOR, place.type, ir.IntType(32), mask.type]
-    function = _declared(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), kinds)
+    function = declared(builder, f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), kinds)
     builder.call(function, [value, place, ir.Constant(ir.IntType(32), 4), mask])
 
 
-def _declared(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+def declared(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """A function that LLVM or the C library has, as this module knows it."""
     function = builder.module.globals.get(name)
     return ir.Function(builder.module, ir.FunctionType(result, arguments), name) if function is None else function
 

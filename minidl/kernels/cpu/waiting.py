@@ -21,9 +21,11 @@ from numba.extending import intrinsic
 
 from minidl.backend import Array
 from minidl.kernels import threads
+from minidl.kernels.cpu import simd
 from minidl.kernels.cpu.jit import INTERPRETED, jit
 
 _word: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic
+_FIRST = simd.constant(0)
 _IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 _HAS_YIELD = sys.platform.startswith("linux")
 _PATIENCE = 32  # turns between two looks whether somebody else wants the processor: 0.1 to 1.5 µs
@@ -52,21 +54,14 @@ def turns_per_microsecond() -> float:
     return max(rates)
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return context.make_array(kind)(context, builder, array).data
-
-
-def _declared(builder: Any, name: str, result: Any) -> Any:
-    function = builder.module.globals.get(name)
-    return ir.Function(builder.module, ir.FunctionType(result, []), name) if function is None else function
-
-
 @_word
 def _seen(typing: Any, cell: Any) -> Any:
     """The number in a cell that another thread may write at any moment; no register stands in for it."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load_atomic(_place(context, builder, signature.args[0], arguments[0]), "acquire", 8)
+        return builder.load_atomic(
+            simd.pointer(context, builder, signature.args[0], arguments[0], _FIRST), "acquire", 8
+        )
 
     return types.int64(cell), emit
 
@@ -76,8 +71,8 @@ def _told(typing: Any, cell: Any) -> Any:
     """Write 1 into a cell, for another thread to see at once."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        one, place = ir.Constant(ir.IntType(64), 1), _place(context, builder, signature.args[0], arguments[0])
-        builder.store_atomic(one, place, "release", 8)
+        place = simd.pointer(context, builder, signature.args[0], arguments[0], _FIRST)
+        builder.store_atomic(simd.constant(1), place, "release", 8)
         return context.get_dummy_value()
 
     return types.void(cell), emit
@@ -89,7 +84,7 @@ def _pause(typing: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if _IS_X86:
-            builder.call(_declared(builder, "llvm.x86.sse2.pause", ir.VoidType()), [])
+            builder.call(simd.declared(builder, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
         return context.get_dummy_value()
 
     return types.void(), emit
@@ -101,7 +96,7 @@ def _let_others(typing: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if _HAS_YIELD:
-            builder.call(_declared(builder, "sched_yield", ir.IntType(32)), [])
+            builder.call(simd.declared(builder, "sched_yield", ir.IntType(32), []), [])
         return context.get_dummy_value()
 
     return types.void(), emit
